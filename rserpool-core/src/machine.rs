@@ -9,12 +9,14 @@
 //! The loop of a driver is three lines, in any order: hand in what happened, take actions until there are none, and call
 //! [`Machine::handle_timeout`] when [`Machine::poll_timeout`] has come. Calls that come early or twice do nothing.
 
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::net::SocketAddr;
 
 use crate::ids::{AssocId, Ppid};
 use crate::time::Instant;
+use crate::wire::asap;
 
 /// A protocol machine: a registrar, a pool element or a pool user.
 pub trait Machine {
@@ -49,10 +51,12 @@ pub enum Input<'a> {
         /// The first address of that action.
         remote: SocketAddr,
     },
-    /// An association has ended, for whatever reason. Nothing follows for it.
+    /// An association has ended. Nothing follows for it.
     Disconnected {
         /// Which one.
         association: AssocId,
+        /// How it ended.
+        end: End,
     },
     /// A whole message has come.
     Message {
@@ -85,6 +89,15 @@ pub enum Input<'a> {
     },
 }
 
+/// How an association ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// One side closed it, and everything sent had been delivered.
+    Closed,
+    /// It was aborted, the peer was restarted or stayed silent: what was on the way may be lost.
+    Lost,
+}
+
 /// What the driver shall do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action<E> {
@@ -115,16 +128,69 @@ pub enum Action<E> {
         /// The message.
         bytes: Bytes,
     },
-    /// Close an association after what is queued has been delivered.
+    /// Close an association after what is queued has been delivered. [`Input::Disconnected`] follows.
     Disconnect {
         /// Which one.
         association: AssocId,
     },
-    /// Close an association at once.
+    /// Close an association at once. [`Input::Disconnected`] follows.
     Abort {
         /// Which one.
         association: AssocId,
     },
     /// Tell the user.
     Notify(E),
+}
+
+/// The one ordered queue of a machine's actions.
+#[derive(Debug)]
+pub(crate) struct Actions<E>(VecDeque<Action<E>>);
+
+impl<E> Actions<E> {
+    pub(crate) fn new() -> Self {
+        Self(VecDeque::new())
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Action<E>> {
+        self.0.pop_front()
+    }
+
+    pub(crate) fn connect(&mut self, ppid: Ppid, remote: Vec<SocketAddr>) {
+        self.0.push_back(Action::Connect { ppid, remote });
+    }
+
+    /// Sends an ASAP message on stream 0, as every implementation does. A message that cannot be encoded is none that this
+    /// machine may make: its parts are capped where they come in.
+    pub(crate) fn send_asap(&mut self, association: AssocId, message: &asap::Message<'_>) {
+        let Ok(bytes) = message.to_bytes() else {
+            debug_assert!(false, "a message of our own is too long");
+            return;
+        };
+        self.send(association, Ppid::ASAP, 0, bytes);
+    }
+
+    pub(crate) fn send(&mut self, association: AssocId, ppid: Ppid, stream: u16, bytes: Bytes) {
+        self.0.push_back(Action::Send {
+            association,
+            ppid,
+            stream,
+            bytes,
+        });
+    }
+
+    pub(crate) fn announce(&mut self, ppid: Ppid, bytes: Bytes) {
+        self.0.push_back(Action::Announce { ppid, bytes });
+    }
+
+    pub(crate) fn disconnect(&mut self, association: AssocId) {
+        self.0.push_back(Action::Disconnect { association });
+    }
+
+    pub(crate) fn abort(&mut self, association: AssocId) {
+        self.0.push_back(Action::Abort { association });
+    }
+
+    pub(crate) fn notify(&mut self, event: E) {
+        self.0.push_back(Action::Notify(event));
+    }
 }

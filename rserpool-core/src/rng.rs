@@ -17,6 +17,11 @@ impl Rng {
         Self(ChaCha8Rng::from_seed(seed))
     }
 
+    /// A generator of its own for a part of the machine.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(ChaCha8Rng::from_rng(&mut self.0))
+    }
+
     /// A random 64-bit value.
     pub fn next_u64(&mut self) -> u64 {
         self.0.next_u64()

@@ -1,0 +1,497 @@
+//! The pool element: a server that is a member of a pool (RFC 5352 §3.1, §3.2, §3.4).
+//!
+//! ```text
+//!               register              home found            response
+//!   Out ──────────────────▶ Hunting ─────────────▶ Pending ───────────▶ Registered
+//!    ▲                         ▲                    │  T2: next try         │ T4, new policy, new home
+//!    │                         └── home lost ───────┴───────────────────────┘
+//!    │  response or T3                    deregister
+//!    └───────────────────── Leaving ◀───────────────────────────────────────┘
+//! ```
+//!
+//! Users reach the element on the same SCTP endpoint. Messages with the PPID of ASAP are the control channel, all others
+//! are the application's.
+
+mod config;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub use config::{Config, Counters, Event};
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use crate::faults;
+use crate::hunt::{Found, Hunt, earlier};
+use crate::ids::{AssocId, PeId, Ppid, ServerId};
+use crate::machine::{Action, Actions, Input, Machine};
+use crate::rng::Rng;
+use crate::time::Instant;
+use crate::timers::Timers;
+use crate::wire::asap::{self, Message};
+use crate::wire::{Cause, CauseCode, List, Policy, PoolElement as WireElement};
+
+/// Where the element stands with its pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Not a member and not trying to be one.
+    Out,
+    /// Waits for a home, or for the answer to a registration.
+    Pending,
+    /// A member.
+    Registered,
+    /// Waits for a home, or for the answer to a de-registration.
+    Leaving,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    T2Registration,
+    T3Deregistration,
+    T4Reregistration,
+}
+
+/// A peer that the element has an association with.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    remote: SocketAddr,
+    /// Whether the user was told of a session on it.
+    session: bool,
+}
+
+/// The machine of one pool element.
+///
+/// The driver opens its associations from the port on which it also accepts: a registrar that takes over calls back there.
+#[derive(Debug)]
+pub struct PoolElement {
+    config: Config,
+    id: PeId,
+    state: State,
+    /// Registrations or de-registrations sent and not answered (RFC 5352 §3.1).
+    attempts: u32,
+    /// The home as it named itself; 0 while unknown.
+    home_id: ServerId,
+    /// Whether the user knows of the current home.
+    announced_home: Option<AssocId>,
+    hunt: Hunt,
+    peers: BTreeMap<AssocId, Peer>,
+    timers: Timers<Timer>,
+    actions: Actions<Event>,
+    counters: Counters,
+}
+
+impl PoolElement {
+    /// An element that is not registered yet.
+    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        let mut rng = Rng::from_seed(seed);
+        let id = config.pe_id.unwrap_or_else(|| PeId(rng.nonzero_u32()));
+        Self {
+            hunt: Hunt::new(config.hunt.clone(), &mut rng),
+            config,
+            id,
+            state: State::Out,
+            attempts: 0,
+            home_id: ServerId::default(),
+            announced_home: None,
+            peers: BTreeMap::new(),
+            timers: Timers::new(),
+            actions: Actions::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Its identifier within the pool.
+    pub fn id(&self) -> PeId {
+        self.id
+    }
+
+    /// Whether it is a member of its pool.
+    pub fn is_registered(&self) -> bool {
+        self.state == State::Registered
+    }
+
+    /// The association to its home registrar.
+    pub fn home(&self) -> Option<AssocId> {
+        self.hunt.home()
+    }
+
+    /// What it has counted.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Joins the pool; answered by [`Event::Registered`], [`Event::Rejected`] or [`Event::RegistrationFailed`]. Does nothing
+    /// where the element is a member or is about to be one.
+    pub fn register(&mut self, now: Instant) {
+        if matches!(self.state, State::Out | State::Leaving) {
+            self.timers.cancel(Timer::T3Deregistration);
+            self.state = State::Pending;
+            self.attempts = 0;
+            self.proceed(now);
+        }
+    }
+
+    /// Leaves the pool; answered by [`Event::Deregistered`]. Does nothing where the element is not a member.
+    pub fn deregister(&mut self, now: Instant) {
+        if matches!(self.state, State::Pending | State::Registered) {
+            self.timers.cancel(Timer::T2Registration);
+            self.timers.cancel(Timer::T4Reregistration);
+            self.state = State::Leaving;
+            self.attempts = 0;
+            self.proceed(now);
+        }
+    }
+
+    /// Changes the element's values for the pool's policy, and tells the registrar at once.
+    pub fn set_policy(&mut self, now: Instant, policy: Policy<'static>) {
+        self.config.policy = policy;
+        if self.state == State::Registered {
+            self.proceed(now);
+        }
+    }
+
+    /// Takes the next step: a request to the home where there is one, else the hunt (RFC 5352 §3.1 R3, §3.2 D3).
+    fn proceed(&mut self, now: Instant) {
+        if self.state == State::Out {
+            return;
+        }
+        let Some(home) = self.hunt.home() else {
+            if self.state == State::Leaving && !self.timers.is_set(Timer::T3Deregistration) {
+                self.timers
+                    .set(Timer::T3Deregistration, now + self.config.t3_deregistration);
+            }
+            self.hunt.search(now, &mut self.actions);
+            return;
+        };
+        if self.state == State::Leaving {
+            self.send_deregistration(now, home);
+        } else {
+            self.send_registration(now, home);
+        }
+    }
+
+    fn send_registration(&mut self, now: Instant, home: AssocId) {
+        // RFC 5352 §3.1 R2.1–R2.5. The ASAP transport is filled in by the registrar.
+        let message = Message::Registration {
+            pool_handle: self.config.pool_handle.as_bytes(),
+            pool_element: WireElement {
+                id: self.id,
+                home_id: self.home_id,
+                life: self.config.dialect.life_to_wire(self.config.life),
+                user_transport: self.config.user_transport.as_transport(),
+                policy: self.config.policy,
+                asap_transport: None,
+            },
+        };
+        self.actions.send_asap(home, &message);
+        // R4
+        self.timers
+            .set(Timer::T2Registration, now + self.config.t2_registration);
+        self.timers.cancel(Timer::T4Reregistration);
+    }
+
+    fn send_deregistration(&mut self, now: Instant, home: AssocId) {
+        // RFC 5352 §3.2 D1–D4
+        let message = Message::Deregistration {
+            pool_handle: self.config.pool_handle.as_bytes(),
+            pe_id: self.id,
+        };
+        self.actions.send_asap(home, &message);
+        self.timers
+            .set(Timer::T3Deregistration, now + self.config.t3_deregistration);
+    }
+
+    fn on_registration_response(
+        &mut self,
+        now: Instant,
+        association: AssocId,
+        rejected: bool,
+        error: Option<List<'_, Cause<'_>>>,
+    ) {
+        let waiting = self.timers.is_set(Timer::T2Registration);
+        if !waiting || self.hunt.home() != Some(association) {
+            self.counters.unexpected += 1;
+            return;
+        }
+        self.timers.cancel(Timer::T2Registration);
+        self.attempts = 0;
+        if rejected {
+            self.on_rejected(error.map(faults::codes).unwrap_or_default());
+            return;
+        }
+        self.state = State::Registered;
+        self.timers
+            .set(Timer::T4Reregistration, now + self.config.t4());
+        if self.announced_home.replace(association) != Some(association) {
+            self.actions.notify(Event::Registered { home: association });
+        }
+    }
+
+    /// RFC 5352 §3.1: no further attempt without a correction.
+    fn on_rejected(&mut self, causes: Vec<CauseCode>) {
+        self.state = State::Out;
+        self.announced_home = None;
+        self.timers.cancel(Timer::T2Registration);
+        self.timers.cancel(Timer::T4Reregistration);
+        self.actions.notify(Event::Rejected { causes });
+    }
+
+    fn on_deregistration_response(
+        &mut self,
+        now: Instant,
+        association: AssocId,
+        error: Option<List<'_, Cause<'_>>>,
+    ) {
+        match self.state {
+            State::Leaving => {
+                self.timers.cancel(Timer::T3Deregistration);
+                if let Some(causes) = error.map(faults::codes) {
+                    self.actions.notify(Event::ErrorReported { causes });
+                }
+                self.leave(error.is_none());
+            }
+            // RFC 5352 §3.2: the notice that the registration's life has ended.
+            State::Registered if self.hunt.home() == Some(association) => {
+                self.actions.notify(Event::Expired);
+                self.announced_home = None;
+                self.state = State::Pending;
+                self.proceed(now);
+            }
+            _ => self.counters.unexpected += 1,
+        }
+    }
+
+    fn leave(&mut self, acknowledged: bool) {
+        self.state = State::Out;
+        self.announced_home = None;
+        self.actions.notify(Event::Deregistered { acknowledged });
+    }
+
+    /// A request was not answered in time: it is repeated, and beside it the hunt looks for another registrar
+    /// (RFC 5352 §3.1, §3.2). After MAX-REG-ATTEMPT of them the user is told.
+    fn on_request_timeout(&mut self, now: Instant) {
+        self.attempts += 1;
+        if self.attempts <= self.config.max_reg_attempt {
+            self.hunt.search(now, &mut self.actions);
+            self.proceed(now);
+        } else if self.state == State::Leaving {
+            self.leave(false);
+        } else {
+            self.state = State::Out;
+            self.announced_home = None;
+            self.actions.notify(Event::RegistrationFailed);
+        }
+    }
+
+    /// RFC 5352 §3.4 KA1–KA2.
+    fn on_keep_alive(&mut self, now: Instant, association: AssocId, keep_alive: &KeepAlive<'_>) {
+        let known = keep_alive.pool_handle == self.config.pool_handle.as_bytes()
+            && keep_alive.pe_id.is_none_or(|pe_id| pe_id == self.id)
+            && matches!(self.state, State::Pending | State::Registered);
+        if !known {
+            self.counters.unexpected += 1;
+            return;
+        }
+        let message = Message::EndpointKeepAliveAck {
+            pool_handle: self.config.pool_handle.as_bytes(),
+            pe_id: self.id,
+        };
+        self.actions.send_asap(association, &message);
+        if self.hunt.home() == Some(association) {
+            self.home_id = keep_alive.server_id;
+        } else if keep_alive.home {
+            // KA2.4. The new home learns the element's attributes by a registration at once, not at the next T4.
+            let Some(peer) = self.peers.get(&association) else {
+                return;
+            };
+            self.home_id = keep_alive.server_id;
+            self.hunt.adopt(association, peer.remote, &mut self.actions);
+            self.proceed(now);
+        }
+    }
+
+    fn on_asap(&mut self, now: Instant, association: AssocId, bytes: &[u8]) {
+        let decoded = match asap::decode(bytes) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                self.counters.malformed += 1;
+                if let Some(answer) = faults::answer(bytes, &error) {
+                    self.actions.send(association, Ppid::ASAP, 0, answer);
+                }
+                return;
+            }
+        };
+        if let Some(report) = faults::report(bytes, &decoded) {
+            self.actions.send(association, Ppid::ASAP, 0, report);
+        }
+        let about_me = |pool_handle: &[u8], pe_id| {
+            pool_handle == self.config.pool_handle.as_bytes() && pe_id == self.id
+        };
+        match decoded.message {
+            Message::RegistrationResponse {
+                rejected,
+                pool_handle,
+                pe_id,
+                error,
+            } if about_me(pool_handle, pe_id) => {
+                self.on_registration_response(now, association, rejected, error);
+            }
+            Message::DeregistrationResponse {
+                pool_handle,
+                pe_id,
+                error,
+            } if about_me(pool_handle, pe_id) => {
+                self.on_deregistration_response(now, association, error);
+            }
+            Message::EndpointKeepAlive {
+                home,
+                server_id,
+                pool_handle,
+                pe_id,
+            } => {
+                let keep_alive = KeepAlive {
+                    home,
+                    server_id,
+                    pool_handle,
+                    pe_id,
+                };
+                self.on_keep_alive(now, association, &keep_alive);
+            }
+            Message::CookieEcho { cookie } => self.on_cookie_echo(association, cookie),
+            Message::Error { causes } => self.on_error(association, faults::codes(causes)),
+            _ => self.counters.unexpected += 1,
+        }
+    }
+
+    /// An ASAP_ERROR from the home while it owes an answer to a registration is that answer.
+    fn on_error(&mut self, association: AssocId, causes: Vec<CauseCode>) {
+        if self.hunt.home() == Some(association) && self.timers.is_set(Timer::T2Registration) {
+            self.on_rejected(causes);
+        } else {
+            self.actions.notify(Event::ErrorReported { causes });
+        }
+    }
+
+    fn on_connected(&mut self, now: Instant, association: AssocId, remote: &[SocketAddr]) {
+        let Some(&first) = remote.first() else {
+            return;
+        };
+        if self.peers.len() >= self.config.max_associations {
+            self.counters.refused += 1;
+            self.actions.abort(association);
+            return;
+        }
+        let peer = Peer {
+            remote: first,
+            session: false,
+        };
+        self.peers.insert(association, peer);
+        if self
+            .hunt
+            .on_connected(association, remote, &mut self.actions)
+            == Found::Home
+        {
+            self.home_id = ServerId::default();
+            self.proceed(now);
+        }
+    }
+
+    fn on_disconnected(&mut self, now: Instant, association: AssocId) {
+        let Some(peer) = self.peers.remove(&association) else {
+            return;
+        };
+        if peer.session {
+            self.actions.notify(Event::SessionClosed { association });
+        }
+        if !self.hunt.on_disconnected(association) {
+            return;
+        }
+        self.timers.cancel(Timer::T2Registration);
+        self.timers.cancel(Timer::T4Reregistration);
+        self.announced_home = None;
+        if self.state == State::Registered {
+            self.state = State::Pending;
+        }
+        self.proceed(now);
+    }
+}
+
+/// The fields of an ASAP_ENDPOINT_KEEP_ALIVE.
+struct KeepAlive<'a> {
+    home: bool,
+    server_id: ServerId,
+    pool_handle: &'a [u8],
+    pe_id: Option<PeId>,
+}
+
+impl Machine for PoolElement {
+    type Event = Event;
+
+    fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Connected {
+                association,
+                remote,
+            } => self.on_connected(now, association, remote),
+            Input::ConnectFailed { remote } => {
+                self.hunt.on_connect_failed(now, remote, &mut self.actions);
+            }
+            Input::Disconnected { association, .. } => self.on_disconnected(now, association),
+            Input::Message {
+                association, ppid, ..
+            } if !self.peers.contains_key(&association) || ppid == Ppid::ENRP => {
+                self.counters.unexpected += 1;
+            }
+            Input::Message {
+                association,
+                ppid: Ppid::ASAP,
+                bytes,
+                ..
+            } => self.on_asap(now, association, bytes),
+            Input::Message {
+                association,
+                ppid,
+                stream,
+                bytes,
+            } => self.on_data(association, ppid, stream, bytes),
+            // RFC 5352 §3.7.1: the message is not sent again; the request is, to the next registrar.
+            Input::SendFailed {
+                association,
+                ppid: Ppid::ASAP,
+                ..
+            } if self.hunt.home() == Some(association) => self.actions.abort(association),
+            Input::SendFailed { .. } => {}
+            Input::Announcement {
+                source,
+                ppid: Ppid::ASAP,
+                bytes,
+            } => self.hunt.on_announcement(
+                now,
+                self.config.dialect,
+                (source, bytes),
+                &mut self.actions,
+            ),
+            Input::Announcement { .. } => self.counters.unexpected += 1,
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.hunt.handle_timeout(now, &mut self.actions);
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::T2Registration | Timer::T3Deregistration => self.on_request_timeout(now),
+                Timer::T4Reregistration => self.proceed(now),
+            }
+        }
+    }
+
+    fn poll_action(&mut self) -> Option<Action<Event>> {
+        self.actions.pop()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        earlier(self.timers.next(), self.hunt.poll_timeout())
+    }
+}

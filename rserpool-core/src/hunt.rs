@@ -1,0 +1,326 @@
+//! The server hunt: which registrars are known, and which of them is home (RFC 5352 §3.6). Elements and users share it.
+//!
+//! ```text
+//!              search                 Connected
+//!   no home ───────────▶ searching ───────────────▶ home
+//!      ▲                  │    ▲                      │
+//!      │         T5 ──────┘    │ next addresses       │ lost
+//!      └──────────────────────────────────────────────┘
+//! ```
+
+use alloc::collections::BTreeSet;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+use crate::dialect::Dialect;
+use crate::ids::{AssocId, Ppid};
+use crate::machine::Actions;
+use crate::rng::Rng;
+use crate::time::Instant;
+use crate::timers::Timers;
+use crate::wire::asap::{self, Message};
+use crate::wire::{List, Transport};
+
+/// How registrars are found.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HuntConfig {
+    /// Configured registrars: their ASAP addresses and ports. They never leave the list.
+    pub registrars: Vec<SocketAddr>,
+    /// T5-Serverhunt: how long one set of attempts may take; doubles up to `retran_max` (10 s).
+    pub t5_serverhunt: Duration,
+    /// RETRAN-MAX: ceiling of T5's doubling (60 s).
+    pub retran_max: Duration,
+    /// T7-ENRPoutdate: how long an announced registrar is remembered (5 s).
+    pub t7_enrpoutdate: Duration,
+    /// How many announced addresses are remembered at most (64).
+    pub max_announced: usize,
+}
+
+impl Default for HuntConfig {
+    fn default() -> Self {
+        Self {
+            registrars: Vec::new(),
+            t5_serverhunt: Duration::from_secs(10),
+            retran_max: Duration::from_secs(60),
+            t7_enrpoutdate: Duration::from_secs(5),
+            max_announced: 64,
+        }
+    }
+}
+
+/// An association that came up, as the hunt sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// It is the new home.
+    Home,
+    /// It was asked for, but another one was faster; it is being closed.
+    Surplus,
+    /// The hunt did not ask for it.
+    NotOurs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    T5,
+    T7(SocketAddr),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Home {
+    association: AssocId,
+    remote: SocketAddr,
+}
+
+/// The hunt of one endpoint.
+#[derive(Debug)]
+pub(crate) struct Hunt {
+    config: HuntConfig,
+    announced: BTreeSet<SocketAddr>,
+    timers: Timers<Timer>,
+    /// Attempts of this round, and those of earlier rounds that nobody has answered yet.
+    attempts: Vec<SocketAddr>,
+    stale: BTreeSet<SocketAddr>,
+    tried: BTreeSet<SocketAddr>,
+    home: Option<Home>,
+    searching: bool,
+    t5: Duration,
+    /// Where the next round starts.
+    cursor: usize,
+}
+
+impl Hunt {
+    /// RFC 5352 §3.6 SH1: no more than three at a time.
+    const SIMULTANEOUS: usize = 3;
+
+    pub(crate) fn new(config: HuntConfig, rng: &mut Rng) -> Self {
+        Self {
+            cursor: rng.index(config.registrars.len()),
+            t5: config.t5_serverhunt,
+            config,
+            announced: BTreeSet::new(),
+            timers: Timers::new(),
+            attempts: Vec::new(),
+            stale: BTreeSet::new(),
+            tried: BTreeSet::new(),
+            home: None,
+            searching: false,
+        }
+    }
+
+    pub(crate) fn home(&self) -> Option<AssocId> {
+        self.home.map(|home| home.association)
+    }
+
+    pub(crate) fn home_address(&self) -> Option<SocketAddr> {
+        self.home.map(|home| home.remote)
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Looks for a home, or, where there is one that does not answer, for another one beside it.
+    pub(crate) fn search<E>(&mut self, now: Instant, actions: &mut Actions<E>) {
+        if !self.searching {
+            self.searching = true;
+            self.round(now, actions);
+        }
+    }
+
+    /// An association is up. The peer's addresses say whether it was asked for.
+    pub(crate) fn on_connected<E>(
+        &mut self,
+        association: AssocId,
+        remote: &[SocketAddr],
+        actions: &mut Actions<E>,
+    ) -> Found {
+        let Some(&address) = remote.iter().find(|remote| self.is_attempt(**remote)) else {
+            return Found::NotOurs;
+        };
+        self.forget_attempt(address);
+        if !self.searching {
+            actions.disconnect(association);
+            return Found::Surplus;
+        }
+        self.adopt(association, address, actions);
+        Found::Home
+    }
+
+    /// Whether an association to the address was asked for and has not come.
+    pub(crate) fn is_attempt(&self, address: SocketAddr) -> bool {
+        self.attempts.contains(&address) || self.stale.contains(&address)
+    }
+
+    /// Makes the peer of `association` the home; the old one's association is closed (RFC 5352 §3.4 KA2.4, §3.6 SH3, SH6).
+    pub(crate) fn adopt<E>(
+        &mut self,
+        association: AssocId,
+        remote: SocketAddr,
+        actions: &mut Actions<E>,
+    ) {
+        let old = self.home.replace(Home {
+            association,
+            remote,
+        });
+        if let Some(old) = old.filter(|old| old.association != association) {
+            actions.disconnect(old.association);
+        }
+        self.searching = false;
+        self.timers.cancel(Timer::T5);
+        self.t5 = self.config.t5_serverhunt;
+        self.stale.extend(self.attempts.drain(..));
+        self.tried.clear();
+    }
+
+    /// An attempt has failed: a different address is tried at once (RFC 5352 §3.6 SH4).
+    pub(crate) fn on_connect_failed<E>(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        actions: &mut Actions<E>,
+    ) {
+        self.forget_attempt(remote);
+        if self.searching {
+            self.fill(now, actions);
+        }
+    }
+
+    /// An association has ended. Says whether it was the home; then there is none.
+    pub(crate) fn on_disconnected(&mut self, association: AssocId) -> bool {
+        let lost = self.home() == Some(association);
+        if lost {
+            self.home = None;
+        }
+        lost
+    }
+
+    /// A registrar has announced itself (RFC 5352 §3.6).
+    pub(crate) fn on_announcement<E>(
+        &mut self,
+        now: Instant,
+        dialect: Dialect,
+        (source, bytes): (SocketAddr, &[u8]),
+        actions: &mut Actions<E>,
+    ) {
+        let Ok(decoded) = asap::decode(bytes) else {
+            return;
+        };
+        let Message::ServerAnnounce { transports, .. } = decoded.message else {
+            return;
+        };
+        for address in announced_addresses(dialect, source, transports) {
+            if !is_reachable(address.ip()) || self.config.registrars.contains(&address) {
+                continue;
+            }
+            if self.announced.contains(&address) || self.announced.len() < self.config.max_announced
+            {
+                self.announced.insert(address);
+                self.timers
+                    .set(Timer::T7(address), now + self.config.t7_enrpoutdate);
+            }
+        }
+        if self.searching {
+            self.fill(now, actions);
+        }
+    }
+
+    pub(crate) fn handle_timeout<E>(&mut self, now: Instant, actions: &mut Actions<E>) {
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::T7(address) => {
+                    self.announced.remove(&address);
+                }
+                Timer::T5 => {
+                    // SH5.1: double, up to RETRAN-MAX. SH5.2: give up on this set, and try a different one.
+                    self.t5 = (self.t5 * 2).min(self.config.retran_max);
+                    self.stale.extend(self.attempts.drain(..));
+                    self.round(now, actions);
+                }
+            }
+        }
+    }
+
+    fn round<E>(&mut self, now: Instant, actions: &mut Actions<E>) {
+        self.tried.clear();
+        self.timers.set(Timer::T5, now + self.t5);
+        self.fill(now, actions);
+    }
+
+    /// Starts attempts up to the limit, with addresses that this round has not tried.
+    fn fill<E>(&mut self, now: Instant, actions: &mut Actions<E>) {
+        let known: Vec<_> = self
+            .config
+            .registrars
+            .iter()
+            .chain(&self.announced)
+            .copied()
+            .collect();
+        let home = self.home_address();
+        for _ in 0..known.len() {
+            if self.attempts.len() >= Self::SIMULTANEOUS {
+                return;
+            }
+            self.cursor = (self.cursor + 1) % known.len();
+            let address = known[self.cursor];
+            if home != Some(address) && self.tried.insert(address) {
+                self.attempts.push(address);
+                actions.connect(Ppid::ASAP, vec![address]);
+            }
+        }
+        if !self.timers.is_set(Timer::T5) {
+            self.timers.set(Timer::T5, now + self.t5);
+        }
+    }
+
+    fn forget_attempt(&mut self, address: SocketAddr) {
+        self.attempts.retain(|attempt| *attempt != address);
+        self.stale.remove(&address);
+    }
+}
+
+/// The SCTP addresses of an announcement; without one, its source and the registered port (RFC 5352 §3.6).
+fn announced_addresses(
+    dialect: Dialect,
+    source: SocketAddr,
+    transports: List<'_, Transport<'_>>,
+) -> Vec<SocketAddr> {
+    const MAX_ADDRESSES: usize = 16;
+    if transports.is_empty() {
+        let port = if dialect.announces_source_port() {
+            source.port()
+        } else {
+            crate::ASAP_PORT
+        };
+        return vec![SocketAddr::new(source.ip(), port)];
+    }
+    transports
+        .iter()
+        .filter_map(|transport| match transport {
+            Transport::Sctp(sctp) if sctp.port != 0 => Some(sctp),
+            _ => None,
+        })
+        .flat_map(|sctp| {
+            sctp.addresses
+                .iter()
+                .map(move |address| SocketAddr::new(address, sctp.port))
+        })
+        .take(MAX_ADDRESSES)
+        .collect()
+}
+
+/// Whether an association to the address can be meant; announcements are not trusted.
+fn is_reachable(address: IpAddr) -> bool {
+    let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    !(address.is_unspecified() || address.is_multicast() || broadcast)
+}
+
+/// Deadlines of a machine that has a hunt beside its own timers.
+pub(crate) fn earlier(first: Option<Instant>, second: Option<Instant>) -> Option<Instant> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(first.min(second)),
+        (one, other) => one.or(other),
+    }
+}

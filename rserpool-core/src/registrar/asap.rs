@@ -1,0 +1,408 @@
+//! Requests of elements and users (RFC 5352 §3.1–3.3).
+
+use alloc::vec::Vec;
+
+use super::{Event, Peer, Registrar, Removal};
+use crate::dialect::Life;
+use crate::faults;
+use crate::handlespace::{
+    ElementKey, NewElement, RegisterError, Registered, RegisterOutcome, Selection,
+};
+use crate::ids::{AssocId, PeId, PoolHandle, Ppid};
+use crate::time::Instant;
+use crate::wire::asap::{self, Message};
+use crate::wire::{
+    Cause, CauseCode, DecodeError, List, PoolElement, SctpTransport, Transport, TransportBuf,
+    TransportUse,
+};
+
+/// Why a request is refused: the cause and its information.
+struct Refusal {
+    code: CauseCode,
+    info: Vec<u8>,
+}
+
+impl Refusal {
+    fn new(code: CauseCode) -> Self {
+        Self {
+            code,
+            info: Vec::new(),
+        }
+    }
+
+    /// Invalid Values, with the parameter that has them (RFC 5354 §3.12.4).
+    fn invalid(parameter: &[u8]) -> Self {
+        Self {
+            code: CauseCode::INVALID_VALUES,
+            info: parameter.to_vec(),
+        }
+    }
+}
+
+impl From<RegisterError> for Refusal {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::InconsistentPolicy(policy) => Self {
+                code: CauseCode::INCONSISTENT_POLICY,
+                info: policy.to_param(),
+            },
+            RegisterError::InconsistentTransport(transport) => Self {
+                code: CauseCode::INCONSISTENT_TRANSPORT,
+                info: transport.as_bytes().to_vec(),
+            },
+            RegisterError::InconsistentUse => Self::new(CauseCode::INCONSISTENT_USE),
+            _ => Self::new(CauseCode::LACK_OF_RESOURCES),
+        }
+    }
+}
+
+impl Registrar {
+    pub(super) fn on_asap(&mut self, now: Instant, association: AssocId, bytes: &[u8]) {
+        let decoded = match asap::decode(bytes) {
+            Ok(decoded) => decoded,
+            Err(error) => return self.on_malformed(association, bytes, &error),
+        };
+        if let Some(report) = faults::report(bytes, &decoded) {
+            self.actions.send(association, Ppid::ASAP, 0, report);
+        }
+        match decoded.message {
+            Message::Registration {
+                pool_handle,
+                pool_element,
+            } => self.on_registration(now, association, pool_handle, &pool_element),
+            Message::Deregistration { pool_handle, pe_id } => {
+                self.on_deregistration(association, pool_handle, pe_id);
+            }
+            Message::HandleResolution {
+                pool_handle, items, ..
+            } => self.on_resolution(association, pool_handle, items),
+            Message::EndpointKeepAliveAck { pool_handle, pe_id } => {
+                self.on_acknowledgement(now, association, pool_handle, pe_id);
+            }
+            Message::EndpointUnreachable { pool_handle, pe_id } => {
+                self.on_report(now, association, pool_handle, pe_id);
+            }
+            _ => self.counters.unexpected += 1,
+        }
+    }
+
+    /// A registration is rejected as such where it can be seen whose it is; anything else is an ASAP_ERROR
+    /// (RFC 5352 §2.2.14, §3.1).
+    fn on_malformed(&mut self, association: AssocId, bytes: &[u8], error: &DecodeError) {
+        self.counters.malformed += 1;
+        let salvaged = match error.cause() {
+            Some(CauseCode::UNRECOGNIZED_PARAMETER) => None,
+            Some(_) => asap::salvage_registration(bytes),
+            None => None,
+        };
+        if let Some((pool_handle, pe_id)) = salvaged
+            && pool_handle.len() <= self.config.max_pool_handle
+        {
+            self.refuse_registration(
+                association,
+                (pool_handle, pe_id),
+                &Refusal::invalid(error.offender(bytes)),
+            );
+        } else if let Some(answer) = faults::answer(bytes, error) {
+            self.actions.send(association, Ppid::ASAP, 0, answer);
+        }
+    }
+
+    fn on_registration(
+        &mut self,
+        now: Instant,
+        association: AssocId,
+        pool_handle: &[u8],
+        element: &PoolElement<'_>,
+    ) {
+        match self.register(now, association, pool_handle, element) {
+            Ok(registered) => {
+                self.counters.registrations += 1;
+                let message = Message::RegistrationResponse {
+                    rejected: false,
+                    pool_handle,
+                    pe_id: element.id,
+                    error: None,
+                };
+                self.actions.send_asap(association, &message);
+                if matches!(registered.outcome, RegisterOutcome::New) {
+                    self.actions.notify(Event::Registered {
+                        pool_handle: pool_handle.into(),
+                        pe_id: element.id,
+                    });
+                }
+            }
+            Err(refusal) => {
+                self.refuse_registration(association, (pool_handle, element.id), &refusal);
+            }
+        }
+    }
+
+    /// Checks a registration and carries it out; on an error nothing has changed.
+    fn register(
+        &mut self,
+        now: Instant,
+        association: AssocId,
+        pool_handle: &[u8],
+        element: &PoolElement<'_>,
+    ) -> Result<Registered, Refusal> {
+        if pool_handle.len() > self.config.max_pool_handle {
+            return Err(Refusal::new(CauseCode::INVALID_VALUES));
+        }
+        let life = self.check_values(element)?;
+        let Some(peer) = self.peers.get(&association) else {
+            return Err(Refusal::new(CauseCode::UNSPECIFIED));
+        };
+        check_addresses(peer, &element.user_transport)?;
+        self.check_unique(association, peer, pool_handle, element.id)?;
+        // Rule 4: the address that the registration came from is the element's ASAP transport.
+        let addresses: Vec<_> = peer.remote.iter().map(|remote| remote.ip()).collect();
+        let asap_transport = SctpTransport {
+            port: peer.remote.first().map_or(0, |remote| remote.port()),
+            transport_use: TransportUse::DATA_ONLY,
+            addresses: List::Slice(&addresses),
+        };
+        let new = NewElement {
+            id: element.id,
+            home: self.id,
+            life,
+            user_transport: element.user_transport,
+            policy: element.policy,
+            asap_transport: Some(asap_transport),
+        };
+        let registered = match self.handlespace.register(pool_handle, &new) {
+            Ok(registered) => registered,
+            Err(RegisterError::UnsupportedPolicy) => {
+                return Err(Refusal::invalid(&element.policy.to_param()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.watch(now, association, registered.key, life);
+        Ok(registered)
+    }
+
+    /// Values that no registration may have, whatever the pool.
+    fn check_values(&self, element: &PoolElement<'_>) -> Result<Life, Refusal> {
+        let parameter = || TransportBuf::from(&element.user_transport);
+        let life = self.config.dialect.life_from_wire(element.life);
+        let Some(life) = life.filter(|life| *life != Life::For(core::time::Duration::ZERO)) else {
+            return Err(Refusal::invalid(&element.to_param()));
+        };
+        if element.id == PeId(0) {
+            return Err(Refusal::invalid(&element.to_param()));
+        }
+        let known_use = [TransportUse::DATA_ONLY, TransportUse::DATA_PLUS_CONTROL];
+        if element.user_transport.port() == Some(0)
+            || !known_use.contains(&element.user_transport.transport_use())
+        {
+            return Err(Refusal::invalid(parameter().as_bytes()));
+        }
+        Ok(life)
+    }
+
+    /// An identifier that another living element of the pool has is not free (RFC 5354 §3.12.5). Whoever comes from the
+    /// same host, or after the old association has ended, is taken for the same element.
+    fn check_unique(
+        &self,
+        association: AssocId,
+        peer: &Peer,
+        pool_handle: &[u8],
+        id: PeId,
+    ) -> Result<(), Refusal> {
+        let holder = self
+            .handlespace
+            .find(pool_handle, id)
+            .and_then(|key| self.watches.get(&key))
+            .and_then(|watch| watch.association)
+            .filter(|holder| *holder != association)
+            .and_then(|holder| self.peers.get(&holder));
+        match holder {
+            Some(holder) if !peer.remote.iter().any(|remote| holder.has(remote.ip())) => {
+                Err(Refusal::new(CauseCode::NON_UNIQUE_PE_ID))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse_registration(
+        &mut self,
+        association: AssocId,
+        (pool_handle, pe_id): (&[u8], PeId),
+        refusal: &Refusal,
+    ) {
+        let causes = [Cause {
+            code: refusal.code,
+            info: &refusal.info,
+        }];
+        let message = Message::RegistrationResponse {
+            rejected: true,
+            pool_handle,
+            pe_id,
+            error: Some(List::Slice(&causes)),
+        };
+        self.refuse(association, (pool_handle, pe_id), refusal.code, &message);
+    }
+
+    fn refuse(
+        &mut self,
+        association: AssocId,
+        (pool_handle, pe_id): (&[u8], PeId),
+        cause: CauseCode,
+        message: &Message<'_>,
+    ) {
+        self.counters.refused += 1;
+        // An answer that repeats too long a handle could not be encoded.
+        if let Ok(bytes) = message.to_bytes() {
+            self.actions.send(association, Ppid::ASAP, 0, bytes);
+        }
+        let cap = self.config.max_pool_handle.min(pool_handle.len());
+        self.actions.notify(Event::Refused {
+            pool_handle: PoolHandle::from(&pool_handle[..cap]),
+            pe_id,
+            cause,
+        });
+    }
+
+    /// RFC 5352 §3.2. An unknown element is gone already. De-registration by proxy is not allowed (§2.2.2): it must come on
+    /// the element's own association, or from one of its addresses.
+    fn on_deregistration(&mut self, association: AssocId, pool_handle: &[u8], pe_id: PeId) {
+        let key = self.handlespace.find(pool_handle, pe_id);
+        if let Some(key) = key.filter(|key| !self.speaks_for(association, *key)) {
+            debug_assert!(self.handlespace.get(key).is_some(), "a key just found");
+            let cause = CauseCode::SECURITY;
+            let causes = [Cause {
+                code: cause,
+                info: &[],
+            }];
+            let message = Message::DeregistrationResponse {
+                pool_handle,
+                pe_id,
+                error: Some(List::Slice(&causes)),
+            };
+            self.refuse(association, (pool_handle, pe_id), cause, &message);
+            return;
+        }
+        if let Some(key) = key {
+            self.remove(key, Removal::Deregistered);
+        }
+        self.counters.deregistrations += 1;
+        let message = Message::DeregistrationResponse {
+            pool_handle,
+            pe_id,
+            error: None,
+        };
+        if let Ok(bytes) = message.to_bytes() {
+            self.actions.send(association, Ppid::ASAP, 0, bytes);
+        }
+    }
+
+    /// Whether the peer of `association` is the element's host: by its association, or by its addresses.
+    pub(super) fn speaks_for(&self, association: AssocId, key: ElementKey) -> bool {
+        let own = self.watches.get(&key).and_then(|watch| watch.association);
+        if own == Some(association) {
+            return true;
+        }
+        let Some(peer) = self.peers.get(&association) else {
+            return false;
+        };
+        let asap_transport = self
+            .handlespace
+            .get(key)
+            .and_then(|element| element.asap_transport.as_ref());
+        asap_transport.is_some_and(|transport| {
+            transport
+                .as_transport()
+                .addresses()
+                .any(|address| peer.has(address))
+        })
+    }
+
+    /// RFC 5352 §3.3.
+    fn on_resolution(&mut self, association: AssocId, pool_handle: &[u8], items: Option<u32>) {
+        let items = match items {
+            None | Some(0) => self.config.default_items,
+            Some(items) => usize::try_from(items).unwrap_or(usize::MAX),
+        };
+        let items = items.min(self.config.max_items);
+        let mut selected = core::mem::take(&mut self.selected);
+        selected.clear();
+        let selection = self
+            .handlespace
+            .select(pool_handle, items, &mut selected);
+        match selection {
+            Selection::UnknownPool => {
+                self.refuse_resolution(association, pool_handle, CauseCode::UNKNOWN_POOL_HANDLE);
+            }
+            // The pool is there, and none of its elements is able to serve: all weights are 0.
+            Selection::Selected(_) if selected.is_empty() => {
+                self.refuse_resolution(association, pool_handle, CauseCode::LACK_OF_RESOURCES);
+            }
+            Selection::Selected(_) => self.answer_resolution(association, pool_handle, &selected),
+        }
+        self.selected = selected;
+    }
+
+    fn answer_resolution(
+        &mut self,
+        association: AssocId,
+        pool_handle: &[u8],
+        selected: &[ElementKey],
+    ) {
+        let dialect = self.config.dialect;
+        let elements: smallvec::SmallVec<[PoolElement<'_>; 8]> = selected
+            .iter()
+            .filter_map(|key| self.handlespace.get(*key))
+            .map(|element| element.to_wire(dialect.life_to_wire(element.life), false))
+            .collect();
+        // The longest answer is 128 elements of 64 IPv6 addresses each, more than a message can hold: then the last ones are
+        // left out, as if fewer had been asked for.
+        let mut count = elements.len();
+        let bytes = loop {
+            let message = Message::HandleResolutionResponse {
+                accepted: false,
+                pool_handle,
+                policy: elements.first().map(|element| element.policy),
+                pool_elements: List::Slice(&elements[..count]),
+                error: None,
+            };
+            match message.to_bytes() {
+                Ok(bytes) => break Some(bytes),
+                Err(_) if count > 1 => count /= 2,
+                Err(_) => break None,
+            }
+        };
+        drop(elements);
+        match bytes {
+            Some(bytes) => {
+                self.counters.resolutions += 1;
+                self.actions.send(association, Ppid::ASAP, 0, bytes);
+            }
+            None => {
+                self.refuse_resolution(association, pool_handle, CauseCode::LACK_OF_RESOURCES);
+            }
+        }
+    }
+
+    fn refuse_resolution(&mut self, association: AssocId, pool_handle: &[u8], code: CauseCode) {
+        self.counters.unresolved += 1;
+        let causes = [Cause { code, info: &[] }];
+        let message = Message::HandleResolutionResponse {
+            accepted: false,
+            pool_handle,
+            policy: None,
+            pool_elements: List::EMPTY,
+            error: Some(List::Slice(&causes)),
+        };
+        if let Ok(bytes) = message.to_bytes() {
+            self.actions.send(association, Ppid::ASAP, 0, bytes);
+        }
+    }
+}
+
+/// The addresses of the element must be among those of its association, whatever the transport (RFC 5352 §2.2.1).
+fn check_addresses(peer: &Peer, transport: &Transport<'_>) -> Result<(), Refusal> {
+    if transport.addresses().all(|address| peer.has(address)) {
+        return Ok(());
+    }
+    Err(Refusal::invalid(TransportBuf::from(transport).as_bytes()))
+}

@@ -1,0 +1,152 @@
+//! What a registrar is told, and what it tells.
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::dialect::Dialect;
+use crate::handlespace::Limits;
+use crate::ids::{PeId, PoolHandle, ServerId};
+use crate::wire::CauseCode;
+
+/// Configuration of a [`Registrar`](super::Registrar).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Its identifier, not 0; drawn at random where `None` (RFC 5353 §3.2.1).
+    pub server_id: Option<ServerId>,
+    /// The dialect of the operational scope.
+    pub dialect: Dialect,
+    /// Where it speaks ASAP: what it announces. All addresses have the same port.
+    pub asap_addresses: Vec<SocketAddr>,
+    /// Whether it announces itself by multicast (no).
+    pub announce: bool,
+    /// T6-Serverannounce: time between the announcements of all registrars together (1 s).
+    pub t6_serverannounce: Duration,
+    /// Mean time between two keep-alives to an element, varied by ±50 % each time (30 s); zero sends none.
+    pub keep_alive_interval: Duration,
+    /// How long an element may take to acknowledge one (5 s).
+    pub keep_alive_timeout: Duration,
+    /// MAX-BAD-PE-REPORT: an element is removed when more than this many peers have reported it and it has acknowledged
+    /// nothing since the first of them (3).
+    pub max_bad_pe_report: usize,
+    /// How many elements an answer has where the user does not say (128; rsplib's default is 3).
+    pub default_items: usize,
+    /// How many elements an answer has at most (128).
+    pub max_items: usize,
+    /// The longest pool handle, in bytes (32: longer ones crash the deployed reference implementation).
+    pub max_pool_handle: usize,
+    /// How many associations it has at most; more are aborted (10,000).
+    pub max_associations: usize,
+    /// The limits of the handlespace.
+    pub limits: Limits,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            server_id: None,
+            dialect: Dialect::default(),
+            asap_addresses: Vec::new(),
+            announce: false,
+            t6_serverannounce: Duration::from_secs(1),
+            keep_alive_interval: Duration::from_secs(30),
+            keep_alive_timeout: Duration::from_secs(5),
+            max_bad_pe_report: 3,
+            default_items: 128,
+            max_items: 128,
+            max_pool_handle: 32,
+            max_associations: 10_000,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The defaults for a scope that speaks `dialect`: the RFC's timers, or the reference implementation's.
+    pub fn for_dialect(dialect: Dialect) -> Self {
+        let config = Self {
+            dialect,
+            ..Self::default()
+        };
+        match dialect {
+            Dialect::Rfc => config,
+            Dialect::Rsplib => Self {
+                keep_alive_interval: Duration::from_secs(5),
+                default_items: 3,
+                ..config
+            },
+        }
+    }
+}
+
+/// Why an element was removed from the handlespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Removal {
+    /// It de-registered.
+    Deregistered,
+    /// Its registration's life has ended (RFC 5352 §3.2).
+    Expired,
+    /// It did not acknowledge a keep-alive, or could not be reached for one (RFC 5352 §3.5).
+    Unreachable,
+    /// Too many peers have reported it (RFC 5352 §3.5).
+    Reported,
+}
+
+/// What a registrar tells its user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// An element has joined a pool.
+    Registered {
+        /// The pool.
+        pool_handle: PoolHandle,
+        /// The element.
+        pe_id: PeId,
+    },
+    /// An element is a member no longer.
+    Removed {
+        /// The pool.
+        pool_handle: PoolHandle,
+        /// The element.
+        pe_id: PeId,
+        /// Why.
+        reason: Removal,
+    },
+    /// A request was refused.
+    Refused {
+        /// The pool it was about.
+        pool_handle: PoolHandle,
+        /// The element it was about.
+        pe_id: PeId,
+        /// Why.
+        cause: CauseCode,
+    },
+}
+
+/// What a registrar counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Registrations accepted, re-registrations included.
+    pub registrations: u64,
+    /// Registrations and de-registrations refused.
+    pub refused: u64,
+    /// De-registrations accepted.
+    pub deregistrations: u64,
+    /// Handle resolutions answered with elements.
+    pub resolutions: u64,
+    /// Handle resolutions refused.
+    pub unresolved: u64,
+    /// Keep-alives sent.
+    pub keep_alives: u64,
+    /// Unreachable reports received.
+    pub reports: u64,
+    /// Messages that could not be decoded.
+    pub malformed: u64,
+    /// Messages that a registrar does not expect, or that are about elements of others.
+    pub unexpected: u64,
+    /// Associations refused because of the cap.
+    pub refused_associations: u64,
+}

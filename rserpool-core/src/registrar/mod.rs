@@ -1,0 +1,193 @@
+//! The registrar: it keeps the pools, answers elements and users, and watches its elements (RFC 5352 §3).
+//!
+//! ```text
+//!  association up ─▶ REGISTRATION ─▶ handlespace ◀─ HANDLE_RESOLUTION ─ users
+//!                                       │
+//!                    ┌──────────────────┴─────────────────┐
+//!                    ▼                                    │
+//!   watched: KEEP_ALIVE every 30 s ±50 % ──▶ asked ── ACK ┘
+//!                    ▲                         │
+//!     report, association lost ────────────────┘ no ACK, no association ──▶ removed
+//! ```
+
+mod announce;
+mod asap;
+mod config;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+pub use config::{Config, Counters, Event, Removal};
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use self::announce::Announcer;
+use self::watch::Watch;
+use crate::handlespace::{ElementKey, Handlespace};
+use crate::ids::{AssocId, Ppid, ServerId};
+use crate::machine::{Action, Actions, Input, Machine};
+use crate::rng::Rng;
+use crate::time::Instant;
+use crate::timers::Timers;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// When to send the next keep-alive to an element.
+    KeepAlive(ElementKey),
+    /// When an element must have acknowledged the last one.
+    Acknowledgement(ElementKey),
+    /// When the registration of an element ends.
+    Life(ElementKey),
+    /// When to announce.
+    Announce,
+    /// When another registrar's announcement is outdated.
+    Outdated(ServerId),
+}
+
+/// A peer that the registrar has an association with: an element, a user, or not known yet.
+#[derive(Debug)]
+struct Peer {
+    remote: Vec<SocketAddr>,
+    /// The elements that registered on it.
+    elements: BTreeSet<ElementKey>,
+}
+
+impl Peer {
+    fn has(&self, address: IpAddr) -> bool {
+        self.remote.iter().any(|remote| remote.ip() == address)
+    }
+}
+
+/// The machine of one registrar.
+#[derive(Debug)]
+pub struct Registrar {
+    config: Config,
+    id: ServerId,
+    rng: Rng,
+    handlespace: Handlespace,
+    peers: BTreeMap<AssocId, Peer>,
+    watches: BTreeMap<ElementKey, Watch>,
+    /// Elements that wait for an association to be asked on.
+    calls: BTreeMap<SocketAddr, BTreeSet<ElementKey>>,
+    announcer: Announcer,
+    timers: Timers<Timer>,
+    actions: Actions<Event>,
+    counters: Counters,
+    /// Room for the elements of an answer, kept between answers.
+    selected: Vec<ElementKey>,
+}
+
+impl Registrar {
+    /// A registrar without pools. Where it announces itself, it begins at `now`.
+    pub fn new(config: Config, now: Instant, seed: [u8; 32]) -> Self {
+        let mut rng = Rng::from_seed(seed);
+        let id = config
+            .server_id
+            .filter(|id| *id != ServerId::default())
+            .unwrap_or_else(|| ServerId(rng.nonzero_u32()));
+        let mut timers = Timers::new();
+        if config.announce {
+            timers.set(Timer::Announce, now);
+        }
+        Self {
+            handlespace: Handlespace::new(rng.fork(), config.limits.clone()),
+            config,
+            id,
+            rng,
+            peers: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            announcer: Announcer::default(),
+            timers,
+            actions: Actions::new(),
+            counters: Counters::default(),
+            selected: Vec::new(),
+        }
+    }
+
+    /// Its identifier.
+    pub fn id(&self) -> ServerId {
+        self.id
+    }
+
+    /// All pools and elements it knows.
+    pub fn handlespace(&self) -> &Handlespace {
+        &self.handlespace
+    }
+
+    /// What it has counted.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    fn on_connected(&mut self, now: Instant, association: AssocId, remote: &[SocketAddr]) {
+        if self.peers.len() >= self.config.max_associations {
+            self.counters.refused_associations += 1;
+            self.actions.abort(association);
+            return;
+        }
+        const MAX_ADDRESSES: usize = 64;
+        let peer = Peer {
+            remote: remote.iter().take(MAX_ADDRESSES).copied().collect(),
+            elements: BTreeSet::new(),
+        };
+        self.peers.insert(association, peer);
+        self.on_call_answered(now, association, remote);
+    }
+}
+
+impl Machine for Registrar {
+    type Event = Event;
+
+    fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Connected {
+                association,
+                remote,
+            } => self.on_connected(now, association, remote),
+            Input::ConnectFailed { remote } => self.on_call_failed(remote),
+            Input::Disconnected { association, .. } => self.on_disconnected(now, association),
+            Input::Message {
+                association,
+                ppid: Ppid::ASAP,
+                bytes,
+                ..
+            } if self.peers.contains_key(&association) => self.on_asap(now, association, bytes),
+            Input::Message { .. } => self.counters.unexpected += 1,
+            Input::SendFailed {
+                association,
+                ppid: Ppid::ASAP,
+                bytes,
+            } => self.on_send_failed(association, bytes),
+            Input::SendFailed { .. } => {}
+            Input::Announcement {
+                ppid: Ppid::ASAP,
+                bytes,
+                ..
+            } => self.on_announcement(now, bytes),
+            Input::Announcement { .. } => self.counters.unexpected += 1,
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::KeepAlive(key) => self.ask(now, key),
+                Timer::Acknowledgement(key) => self.remove(key, Removal::Unreachable),
+                Timer::Life(key) => self.on_life_ended(key),
+                Timer::Announce => self.announce(now),
+                Timer::Outdated(server) => self.announcer.forget(server),
+            }
+        }
+    }
+
+    fn poll_action(&mut self) -> Option<Action<Event>> {
+        self.actions.pop()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+}

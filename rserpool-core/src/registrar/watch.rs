@@ -1,0 +1,304 @@
+//! Watching the elements: keep-alives, unreachable reports, registration lives (RFC 5352 §3.4, §3.5).
+
+use alloc::collections::BTreeSet;
+use core::net::{IpAddr, SocketAddr};
+
+use super::{Event, Registrar, Removal, Timer};
+use crate::dialect::Life;
+use crate::handlespace::ElementKey;
+use crate::ids::{AssocId, PeId, Ppid};
+use crate::time::Instant;
+use crate::wire::asap::{self, Message};
+
+/// What is known of an element of our own beyond the handlespace.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// The association it registered on, while it lasts.
+    pub(super) association: Option<AssocId>,
+    /// The hosts that reported it since it last acknowledged anything.
+    reporters: BTreeSet<IpAddr>,
+    /// Whether an association to it was asked for.
+    calling: Option<SocketAddr>,
+}
+
+impl Registrar {
+    /// Begins to watch an element, or begins anew after a re-registration.
+    pub(super) fn watch(
+        &mut self,
+        now: Instant,
+        association: AssocId,
+        key: ElementKey,
+        life: Life,
+    ) {
+        self.bind(association, key);
+        if let Some(watch) = self.watches.get_mut(&key) {
+            watch.reporters.clear();
+        }
+        self.timers.cancel(Timer::Acknowledgement(key));
+        self.schedule(now, key);
+        match life {
+            Life::For(life) => self.timers.set(Timer::Life(key), now + life),
+            Life::Forever => self.timers.cancel(Timer::Life(key)),
+        }
+    }
+
+    /// The element is reached on `association` from now on.
+    fn bind(&mut self, association: AssocId, key: ElementKey) {
+        let watch = self.watches.entry(key).or_default();
+        if let Some(address) = watch.calling.take() {
+            forget_call(&mut self.calls, address, key);
+        }
+        let old = watch.association.replace(association);
+        if let Some(old) = old.filter(|old| *old != association)
+            && let Some(peer) = self.peers.get_mut(&old)
+        {
+            peer.elements.remove(&key);
+        }
+        if let Some(peer) = self.peers.get_mut(&association) {
+            peer.elements.insert(key);
+        }
+    }
+
+    /// The next keep-alive, spread over time (RFC 5352 §3.5: ±50 %).
+    fn schedule(&mut self, now: Instant, key: ElementKey) {
+        let interval = self.config.keep_alive_interval;
+        if interval.is_zero() {
+            self.timers.cancel(Timer::KeepAlive(key));
+        } else {
+            let interval = self.rng.jitter(interval);
+            self.timers.set(Timer::KeepAlive(key), now + interval);
+        }
+    }
+
+    /// Asks an element whether it is there; one question at a time. Without an association it is called first.
+    pub(super) fn ask(&mut self, now: Instant, key: ElementKey) {
+        if self.timers.is_set(Timer::Acknowledgement(key)) {
+            return;
+        }
+        self.timers.cancel(Timer::KeepAlive(key));
+        self.timers.set(
+            Timer::Acknowledgement(key),
+            now + self.config.keep_alive_timeout,
+        );
+        match self.watches.get(&key).and_then(|watch| watch.association) {
+            Some(association) => self.send_keep_alive(association, key),
+            None => self.call(key),
+        }
+    }
+
+    fn send_keep_alive(&mut self, association: AssocId, key: ElementKey) {
+        let Some(element) = self.handlespace.get(key) else {
+            return;
+        };
+        let named = self.config.dialect.keep_alive_names_element();
+        let message = Message::EndpointKeepAlive {
+            home: false,
+            server_id: self.id,
+            pool_handle: element.pool.as_bytes(),
+            pe_id: named.then_some(element.id),
+        };
+        self.counters.keep_alives += 1;
+        self.actions.send_asap(association, &message);
+    }
+
+    /// Opens an association to the element's ASAP transport.
+    fn call(&mut self, key: ElementKey) {
+        let Some(element) = self.handlespace.get(key) else {
+            return;
+        };
+        let transport = element.asap_transport.as_ref();
+        let remote: alloc::vec::Vec<_> = transport
+            .map(|transport| transport.as_transport())
+            .into_iter()
+            .flat_map(|transport| {
+                let port = transport.port().unwrap_or(0);
+                transport
+                    .addresses()
+                    .map(move |address| SocketAddr::new(address, port))
+            })
+            .collect();
+        let (Some(&first), Some(watch)) = (remote.first(), self.watches.get_mut(&key)) else {
+            return;
+        };
+        watch.calling = Some(first);
+        let waiting = self.calls.entry(first).or_default();
+        if waiting.is_empty() {
+            self.actions.connect(Ppid::ASAP, remote);
+        }
+        waiting.insert(key);
+    }
+
+    /// An association came up that elements were waiting for.
+    pub(super) fn on_call_answered(
+        &mut self,
+        _now: Instant,
+        association: AssocId,
+        remote: &[SocketAddr],
+    ) {
+        for address in remote {
+            for key in self.calls.remove(address).unwrap_or_default() {
+                self.bind(association, key);
+                self.send_keep_alive(association, key);
+            }
+        }
+    }
+
+    /// The element's host refuses: it is truly unreachable (RFC 5352 §3.5).
+    pub(super) fn on_call_failed(&mut self, remote: SocketAddr) {
+        for key in self.calls.remove(&remote).unwrap_or_default() {
+            self.remove(key, Removal::Unreachable);
+        }
+    }
+
+    /// RFC 5352 §3.5: the element that a keep-alive did not reach is unreachable.
+    pub(super) fn on_send_failed(&mut self, association: AssocId, bytes: &[u8]) {
+        let Ok(Message::EndpointKeepAlive {
+            pool_handle, pe_id, ..
+        }) = asap::decode(bytes).map(|decoded| decoded.message)
+        else {
+            return;
+        };
+        let Some(peer) = self.peers.get(&association) else {
+            return;
+        };
+        let failed: alloc::vec::Vec<_> = peer
+            .elements
+            .iter()
+            .copied()
+            .filter(|key| {
+                self.timers.is_set(Timer::Acknowledgement(*key))
+                    && self.handlespace.get(*key).is_some_and(|element| {
+                        element.pool.as_bytes() == pool_handle
+                            && pe_id.is_none_or(|pe_id| pe_id == element.id)
+                    })
+            })
+            .collect();
+        for key in failed {
+            self.remove(key, Removal::Unreachable);
+        }
+    }
+
+    /// An acknowledgement counts only from the element's own host: others cannot keep a dead element alive.
+    pub(super) fn on_acknowledgement(
+        &mut self,
+        now: Instant,
+        association: AssocId,
+        pool_handle: &[u8],
+        pe_id: PeId,
+    ) {
+        let key = self
+            .handlespace
+            .find(pool_handle, pe_id)
+            .filter(|key| self.watches.contains_key(key) && self.speaks_for(association, *key));
+        let Some(key) = key else {
+            self.counters.unexpected += 1;
+            return;
+        };
+        self.timers.cancel(Timer::Acknowledgement(key));
+        if let Some(watch) = self.watches.get_mut(&key) {
+            watch.reporters.clear();
+        }
+        self.schedule(now, key);
+    }
+
+    /// A report leads to a question at once; the element is removed where it stays silent, or where more than
+    /// MAX-BAD-PE-REPORT hosts have reported it since it last acknowledged anything (RFC 5352 §3.5). One host that reports
+    /// often counts once.
+    pub(super) fn on_report(
+        &mut self,
+        now: Instant,
+        association: AssocId,
+        pool_handle: &[u8],
+        pe_id: PeId,
+    ) {
+        self.counters.reports += 1;
+        let reporter = self
+            .peers
+            .get(&association)
+            .and_then(|peer| peer.remote.first())
+            .map(|remote| remote.ip());
+        let Some(key) = self.handlespace.find(pool_handle, pe_id) else {
+            return;
+        };
+        let (Some(watch), Some(reporter)) = (self.watches.get_mut(&key), reporter) else {
+            return;
+        };
+        watch.reporters.insert(reporter);
+        if watch.reporters.len() > self.config.max_bad_pe_report {
+            self.remove(key, Removal::Reported);
+        } else {
+            self.ask(now, key);
+        }
+    }
+
+    /// The registration was not renewed: the element is told that it is a member no longer (RFC 5352 §3.2).
+    pub(super) fn on_life_ended(&mut self, key: ElementKey) {
+        let association = self.watches.get(&key).and_then(|watch| watch.association);
+        if let (Some(association), Some(element)) = (association, self.handlespace.get(key)) {
+            let message = Message::DeregistrationResponse {
+                pool_handle: element.pool.as_bytes(),
+                pe_id: element.id,
+                error: None,
+            };
+            self.actions.send_asap(association, &message);
+        }
+        self.remove(key, Removal::Expired);
+    }
+
+    /// The association of elements has ended. A live element comes back by itself; a dead one refuses the call and is gone
+    /// within a round trip.
+    pub(super) fn on_disconnected(&mut self, now: Instant, association: AssocId) {
+        let Some(peer) = self.peers.remove(&association) else {
+            return;
+        };
+        for key in peer.elements {
+            if let Some(watch) = self.watches.get_mut(&key) {
+                watch.association = None;
+            }
+            self.timers.cancel(Timer::Acknowledgement(key));
+            self.ask(now, key);
+        }
+    }
+
+    /// Takes an element out of the handlespace, with all that belongs to it.
+    pub(super) fn remove(&mut self, key: ElementKey, reason: Removal) {
+        for timer in [
+            Timer::KeepAlive(key),
+            Timer::Acknowledgement(key),
+            Timer::Life(key),
+        ] {
+            self.timers.cancel(timer);
+        }
+        if let Some(watch) = self.watches.remove(&key) {
+            if let Some(address) = watch.calling {
+                forget_call(&mut self.calls, address, key);
+            }
+            if let Some(peer) = watch
+                .association
+                .and_then(|association| self.peers.get_mut(&association))
+            {
+                peer.elements.remove(&key);
+            }
+        }
+        if let Some(element) = self.handlespace.deregister(key) {
+            self.actions.notify(Event::Removed {
+                pool_handle: element.pool,
+                pe_id: element.id,
+                reason,
+            });
+        }
+    }
+}
+
+fn forget_call(
+    calls: &mut alloc::collections::BTreeMap<SocketAddr, BTreeSet<ElementKey>>,
+    address: SocketAddr,
+    key: ElementKey,
+) {
+    if let Some(waiting) = calls.get_mut(&address) {
+        waiting.remove(&key);
+        if waiting.is_empty() {
+            calls.remove(&address);
+        }
+    }
+}

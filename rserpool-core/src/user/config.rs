@@ -1,0 +1,235 @@
+//! What a pool user is told, and what it tells.
+
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::time::Duration;
+
+use crate::dialect::Dialect;
+use crate::hunt::HuntConfig;
+use crate::ids::{PeId, PoolHandle, Ppid, ServerId};
+use crate::wire::{self, CauseCode, Policy, PolicyType, TransportBuf};
+
+/// Configuration of a [`PoolUser`](super::PoolUser).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The dialect of the operational scope.
+    pub dialect: Dialect,
+    /// How registrars are found.
+    pub hunt: HuntConfig,
+    /// T1-ENRPrequest: how long to wait for the answer to a request (15 s).
+    pub t1_enrp_request: Duration,
+    /// MAX-REQUEST-RETRANSMIT: how often an unanswered request is repeated (2).
+    pub max_request_retransmit: u32,
+    /// stale_cache_value: how long a resolved pool is used without asking again (30 s); zero asks every time.
+    pub stale_cache_value: Duration,
+    /// How many elements to ask for at most; `None` leaves it to the registrar. An extension that others skip.
+    pub items: Option<u32>,
+    /// How many pools are remembered at most (256).
+    pub max_pools: usize,
+    /// How many elements of a pool are remembered at most (128).
+    pub max_pool_elements: usize,
+    /// How many requests may wait for an answer at most (1,024).
+    pub max_requests: usize,
+    /// How many sessions there may be at most (10,000).
+    pub max_sessions: usize,
+    /// How many bytes may wait in one session for an element at most (1 MiB).
+    pub max_session_queue: usize,
+    /// How long to wait for an association to an element (5 s).
+    pub connect_timeout: Duration,
+    /// The first pause after no element of the pool could be reached; it doubles up to `failover_pause_max` (250 ms).
+    pub failover_pause: Duration,
+    /// The longest such pause (10 s).
+    pub failover_pause_max: Duration,
+    /// How long a session may be without an element before it fails (60 s).
+    pub failover_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            dialect: Dialect::default(),
+            hunt: HuntConfig::default(),
+            t1_enrp_request: Duration::from_secs(15),
+            max_request_retransmit: 2,
+            stale_cache_value: Duration::from_secs(30),
+            items: None,
+            max_pools: 256,
+            max_pool_elements: 128,
+            max_requests: 1024,
+            max_sessions: 10_000,
+            max_session_queue: 1 << 20,
+            connect_timeout: Duration::from_secs(5),
+            failover_pause: Duration::from_millis(250),
+            failover_pause_max: Duration::from_secs(10),
+            failover_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A session, named by the pool user; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// A resolved pool element.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Element {
+    /// Its identifier within the pool.
+    pub id: PeId,
+    /// Its home registrar.
+    pub home_id: ServerId,
+    /// The Registration Life field; [`Dialect::life_from_wire`] tells what it means.
+    pub life: i32,
+    /// Where it serves users.
+    pub user_transport: TransportBuf,
+    /// Its values for the policy; `None` where RFC 5356 does not define the policy.
+    pub policy: Option<Policy<'static>>,
+}
+
+impl From<&wire::PoolElement<'_>> for Element {
+    fn from(element: &wire::PoolElement<'_>) -> Self {
+        Self {
+            id: element.id,
+            home_id: element.home_id,
+            life: element.life,
+            user_transport: (&element.user_transport).into(),
+            policy: element.policy.standard(),
+        }
+    }
+}
+
+/// Why a pool could not be resolved.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// The registrar refused.
+    #[error("the registrar refused: {}", list(.0))]
+    Refused(Vec<CauseCode>),
+    /// No registrar answered T1 × (1 + MAX-REQUEST-RETRANSMIT) long.
+    #[error("no registrar answered")]
+    Timeout,
+    /// Too many requests wait already.
+    #[error("too many requests wait for an answer")]
+    TooManyRequests,
+}
+
+fn list(causes: &[CauseCode]) -> alloc::string::String {
+    let names: Vec<_> = causes.iter().map(|cause| cause.name()).collect();
+    names.join(", ")
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// There is no such session, or it has ended.
+    #[error("the session has ended")]
+    UnknownSession,
+    /// The session waits for an element, and its queue is full.
+    #[error("the session's queue is full")]
+    QueueFull,
+    /// The PPID of ASAP is not for data (RFC 5352 §5).
+    #[error("PPID 11 belongs to ASAP")]
+    ReservedPpid,
+    /// There are no empty messages in SCTP.
+    #[error("the message is empty")]
+    Empty,
+}
+
+/// Why a session ended that its user did not close.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The pool could not be resolved for too long; the last reason.
+    #[error("the pool cannot be resolved: {0}")]
+    Unresolved(ResolveError),
+    /// The pool has elements, and none could be reached for too long.
+    #[error("no element of the pool can be reached")]
+    Unreachable,
+}
+
+/// What a pool user tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A pool was resolved, by a registrar or from the cache.
+    Resolved {
+        /// The pool.
+        pool_handle: PoolHandle,
+        /// Its policy.
+        policy: PolicyType,
+        /// Its elements, in the registrar's order.
+        elements: Vec<Element>,
+    },
+    /// A pool could not be resolved.
+    ResolveFailed {
+        /// The pool.
+        pool_handle: PoolHandle,
+        /// Why.
+        error: ResolveError,
+    },
+    /// A session has its first element.
+    Connected {
+        /// The session.
+        session: SessionId,
+        /// The element.
+        element: PeId,
+    },
+    /// A session has lost its element, and looks for another one.
+    Interrupted {
+        /// The session.
+        session: SessionId,
+        /// The element.
+        element: PeId,
+        /// Whether the element closed the session in order; else it is unreachable and has been reported.
+        closed: bool,
+    },
+    /// A session goes on with another element. What was sent to the old one and not answered may be lost.
+    FailedOver {
+        /// The session.
+        session: SessionId,
+        /// The element that was lost.
+        old: PeId,
+        /// The element that it goes on with; the same one where no other could be reached.
+        new: PeId,
+        /// Whether the old one's state was handed over (RFC 5352 §3.8).
+        cookie_echoed: bool,
+    },
+    /// An element sent a message.
+    Message {
+        /// The session.
+        session: SessionId,
+        /// The application's protocol.
+        ppid: Ppid,
+        /// The stream.
+        stream: u16,
+        /// The message.
+        bytes: Bytes,
+    },
+    /// A session has ended by itself.
+    SessionFailed {
+        /// The session.
+        session: SessionId,
+        /// Why.
+        error: SessionError,
+    },
+    /// A registrar reported an error that belongs to no request.
+    ErrorReported {
+        /// What it said.
+        causes: Vec<CauseCode>,
+    },
+}
+
+/// What a pool user counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// ASAP messages that could not be decoded.
+    pub malformed: u64,
+    /// Messages that a pool user does not expect.
+    pub unexpected: u64,
+    /// Handle resolutions sent to registrars.
+    pub resolutions: u64,
+    /// Unreachable elements reported.
+    pub reports: u64,
+}

@@ -1,0 +1,230 @@
+//! The pool user: a client of pools (RFC 5352 §3.3, §3.5, §3.7, §3.8).
+//!
+//! It finds a registrar, resolves pools, remembers them for a while, and holds sessions with them: a session goes on with
+//! another element when its element fails.
+
+mod config;
+mod resolve;
+mod select;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub use config::{
+    Config, Counters, Element, Event, ResolveError, SendError, SessionError, SessionId,
+};
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use self::resolve::{Answer, Requests};
+use self::select::Cache;
+use self::session::Session;
+use crate::faults;
+use crate::hunt::{Found, Hunt, earlier};
+use crate::ids::{AssocId, PeId, PoolHandle, Ppid};
+use crate::machine::{Action, Actions, Input, Machine};
+use crate::rng::Rng;
+use crate::time::Instant;
+use crate::timers::Timers;
+use crate::wire::asap::{self, Message};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// T1-ENRPrequest of a request.
+    T1Request(u64),
+    /// An association to an element does not come up.
+    Connect(SessionId),
+    /// The pause before the next attempt is over.
+    Retry(SessionId),
+    /// A session has been without an element for too long.
+    GiveUp(SessionId),
+}
+
+/// The machine of one pool user with any number of sessions.
+///
+/// The driver opens each of its associations from a local port of its own, so that two sessions with the same element are two
+/// associations.
+#[derive(Debug)]
+pub struct PoolUser {
+    config: Config,
+    rng: Rng,
+    hunt: Hunt,
+    requests: Requests,
+    cache: Cache,
+    sessions: BTreeMap<SessionId, Session>,
+    next_session: u64,
+    by_association: BTreeMap<AssocId, SessionId>,
+    /// Who waits for an association to which address; `None` for one who has lost interest.
+    connecting: BTreeMap<SocketAddr, VecDeque<Option<SessionId>>>,
+    /// Reports that wait for a home.
+    reports: Vec<(PoolHandle, PeId)>,
+    timers: Timers<Timer>,
+    actions: Actions<Event>,
+    counters: Counters,
+}
+
+impl PoolUser {
+    /// How many unreachable reports wait for a home at most.
+    const MAX_REPORTS: usize = 64;
+
+    /// A user that knows no registrar yet.
+    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        let mut rng = Rng::from_seed(seed);
+        Self {
+            hunt: Hunt::new(config.hunt.clone(), &mut rng),
+            rng,
+            requests: Requests::default(),
+            cache: Cache::new(config.max_pools),
+            config,
+            sessions: BTreeMap::new(),
+            next_session: 0,
+            by_association: BTreeMap::new(),
+            connecting: BTreeMap::new(),
+            reports: Vec::new(),
+            timers: Timers::new(),
+            actions: Actions::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The association to its home registrar.
+    pub fn home(&self) -> Option<AssocId> {
+        self.hunt.home()
+    }
+
+    /// What it has counted.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    fn on_asap(&mut self, now: Instant, association: AssocId, bytes: &[u8]) {
+        let decoded = match asap::decode(bytes) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                self.counters.malformed += 1;
+                if let Some(answer) = faults::answer(bytes, &error) {
+                    self.actions.send(association, Ppid::ASAP, 0, answer);
+                }
+                return;
+            }
+        };
+        if let Some(report) = faults::report(bytes, &decoded) {
+            self.actions.send(association, Ppid::ASAP, 0, report);
+        }
+        let from_home = self.hunt.home() == Some(association);
+        let session = self.by_association.get(&association).copied();
+        match (decoded.message, session) {
+            (
+                Message::HandleResolutionResponse {
+                    pool_handle,
+                    policy,
+                    pool_elements,
+                    error,
+                    ..
+                },
+                _,
+            ) if from_home => {
+                let answer = Answer {
+                    policy,
+                    elements: pool_elements,
+                    error,
+                };
+                self.on_resolution_response(now, pool_handle, &answer);
+            }
+            (Message::Error { causes }, _) if from_home => self.on_error(now, causes),
+            (Message::Cookie { cookie }, Some(session)) => self.on_cookie(session, cookie),
+            _ => self.counters.unexpected += 1,
+        }
+    }
+
+    fn on_connected(&mut self, now: Instant, association: AssocId, remote: &[SocketAddr]) {
+        match self
+            .hunt
+            .on_connected(association, remote, &mut self.actions)
+        {
+            Found::Home => self.on_home(now, association),
+            Found::Surplus => {}
+            Found::NotOurs => self.on_element_connected(now, association, remote),
+        }
+    }
+}
+
+impl Machine for PoolUser {
+    type Event = Event;
+
+    fn handle_input(&mut self, now: Instant, input: Input<'_>) {
+        match input {
+            Input::Connected {
+                association,
+                remote,
+            } => self.on_connected(now, association, remote),
+            Input::ConnectFailed { remote } if self.hunt.is_attempt(remote) => {
+                self.hunt.on_connect_failed(now, remote, &mut self.actions);
+            }
+            Input::ConnectFailed { remote } => self.on_element_connect_failed(now, remote),
+            Input::Disconnected { association, end } => {
+                if self.hunt.on_disconnected(association) {
+                    self.hunt.search(now, &mut self.actions);
+                } else {
+                    self.on_element_lost(now, association, end);
+                }
+            }
+            Input::Message {
+                association,
+                ppid: Ppid::ASAP,
+                bytes,
+                ..
+            } => self.on_asap(now, association, bytes),
+            Input::Message {
+                association,
+                ppid,
+                stream,
+                bytes,
+            } => match self.by_association.get(&association).copied() {
+                Some(session) if ppid != Ppid::ENRP => self.on_data(session, ppid, stream, bytes),
+                _ => self.counters.unexpected += 1,
+            },
+            // RFC 5352 §3.5, §3.7.1: a peer that takes no message is as good as gone.
+            Input::SendFailed { association, .. } => {
+                if self.hunt.home() == Some(association)
+                    || self.by_association.contains_key(&association)
+                {
+                    self.actions.abort(association);
+                }
+            }
+            Input::Announcement {
+                source,
+                ppid: Ppid::ASAP,
+                bytes,
+            } => self.hunt.on_announcement(
+                now,
+                self.config.dialect,
+                (source, bytes),
+                &mut self.actions,
+            ),
+            Input::Announcement { .. } => self.counters.unexpected += 1,
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.hunt.handle_timeout(now, &mut self.actions);
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::T1Request(id) => self.on_request_timeout(now, id),
+                Timer::Connect(session) => self.on_connect_timeout(now, session),
+                Timer::Retry(session) => self.seek(now, session),
+                Timer::GiveUp(session) => self.on_give_up(session),
+            }
+        }
+    }
+
+    fn poll_action(&mut self) -> Option<Action<Event>> {
+        self.actions.pop()
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        earlier(self.timers.next(), self.hunt.poll_timeout())
+    }
+}
