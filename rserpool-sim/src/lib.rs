@@ -1,1 +1,23 @@
-//! See the workspace README.
+//! A deterministic world for the protocol machines of Reliable Server Pooling.
+//!
+//! Registrars, elements and users are the real machines. The network, the clock and the faults are values: a run depends on
+//! the seed and on nothing else, and takes no time. [`World::trace_hash`] is the same for the same seed.
+//!
+//! ```
+//! use core::time::Duration;
+//! use rserpool_sim::World;
+//!
+//! let mut world = World::new(1);
+//! let registrar = world.add_registrar(|_| {});
+//! let element = world.add_element("EchoPool", |_| {});
+//! world.element(element, |element, now| element.register(now));
+//! world.run_for(Duration::from_secs(1));
+//! assert_eq!(world.registrar(registrar, |registrar, _| registrar.handlespace().len()), 1);
+//! ```
+#![forbid(unsafe_code)]
+
+mod network;
+mod world;
+
+pub use network::Network;
+pub use world::{NodeId, Told, World};

@@ -77,9 +77,7 @@ impl Registrar {
             }
         };
         let heard = &mut self.announcer.heard;
-        if server_id == self.id
-            || (heard.len() >= Announcer::CAP && !heard.contains(&server_id))
-        {
+        if server_id == self.id || (heard.len() >= Announcer::CAP && !heard.contains(&server_id)) {
             return;
         }
         heard.insert(server_id);

@@ -6,7 +6,7 @@ use super::{Event, Peer, Registrar, Removal};
 use crate::dialect::Life;
 use crate::faults;
 use crate::handlespace::{
-    ElementKey, NewElement, RegisterError, Registered, RegisterOutcome, Selection,
+    ElementKey, NewElement, RegisterError, RegisterOutcome, Registered, Selection,
 };
 use crate::ids::{AssocId, PeId, PoolHandle, Ppid};
 use crate::time::Instant;
@@ -251,8 +251,15 @@ impl Registrar {
         message: &Message<'_>,
     ) {
         self.counters.refused += 1;
-        // An answer that repeats too long a handle could not be encoded.
-        if let Ok(bytes) = message.to_bytes() {
+        // An answer that had to repeat a handle of nearly 65,535 bytes would be too long: then the cause goes alone.
+        let causes = [Cause {
+            code: cause,
+            info: &[],
+        }];
+        let alone = Message::Error {
+            causes: List::Slice(&causes),
+        };
+        if let Ok(bytes) = message.to_bytes().or_else(|_| alone.to_bytes()) {
             self.actions.send(association, Ppid::ASAP, 0, bytes);
         }
         let cap = self.config.max_pool_handle.min(pool_handle.len());
@@ -267,8 +274,7 @@ impl Registrar {
     /// the element's own association, or from one of its addresses.
     fn on_deregistration(&mut self, association: AssocId, pool_handle: &[u8], pe_id: PeId) {
         let key = self.handlespace.find(pool_handle, pe_id);
-        if let Some(key) = key.filter(|key| !self.speaks_for(association, *key)) {
-            debug_assert!(self.handlespace.get(key).is_some(), "a key just found");
+        if key.is_some_and(|key| !self.speaks_for(association, key)) {
             let cause = CauseCode::SECURITY;
             let causes = [Cause {
                 code: cause,
@@ -326,9 +332,7 @@ impl Registrar {
         let items = items.min(self.config.max_items);
         let mut selected = core::mem::take(&mut self.selected);
         selected.clear();
-        let selection = self
-            .handlespace
-            .select(pool_handle, items, &mut selected);
+        let selection = self.handlespace.select(pool_handle, items, &mut selected);
         match selection {
             Selection::UnknownPool => {
                 self.refuse_resolution(association, pool_handle, CauseCode::UNKNOWN_POOL_HANDLE);

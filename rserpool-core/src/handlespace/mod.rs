@@ -1,0 +1,363 @@
+//! A handlespace: pools, their elements, who owns them, and the selection by policy (RFC 5352 §3, RFC 5353 §3.6, RFC 5356).
+//!
+//! ```text
+//!   pools    handle ─▶ Pool ┬ selector   by policy: whom to select next
+//!   (hash)                  ├ members    by PE identifier
+//!   names                   └ owned      by (owner, PE identifier)
+//!   (sorted)                      │
+//!                                 ▼
+//!   elements         ElementKey ─▶ Element, seat in the selector
+//!                                 ▲
+//!   owners      server identifier ─▶ pools with elements of its own, checksum
+//! ```
+//!
+//! Every call is O(log n) for each item that it gives or takes; none looks at all elements. There is no clock, and the
+//! same seed and the same calls give the same results: no order depends on the hash map.
+//!
+//! ```
+//! use core::net::IpAddr;
+//! use rserpool_core::handlespace::{Handlespace, Limits, NewElement, Selection};
+//! use rserpool_core::wire::{Policy, PolicyType, Transport};
+//! use rserpool_core::{Life, PeId, Rng, ServerId};
+//!
+//! let mut handlespace = Handlespace::new(Rng::from_seed([0; 32]), Limits::default());
+//! for id in 1..=3 {
+//!     let element = NewElement {
+//!         id: PeId(id),
+//!         home: ServerId(0x11111111),
+//!         life: Life::Forever,
+//!         user_transport: Transport::Udp { port: 7, address: IpAddr::from([127, 0, 0, 1]) },
+//!         policy: Policy::RoundRobin,
+//!         asap_transport: None,
+//!     };
+//!     handlespace.register(b"EchoPool", &element).unwrap();
+//! }
+//!
+//! let mut selected = Vec::new();
+//! let selection = handlespace.select(b"EchoPool", 2, &mut selected);
+//! assert_eq!(selection, Selection::Selected(PolicyType::ROUND_ROBIN));
+//! let ids: Vec<_> = selected.iter().map(|key| handlespace.get(*key).unwrap().id).collect();
+//! assert_eq!(ids, [PeId(1), PeId(2)]);
+//! ```
+
+mod element;
+mod owners;
+mod pool;
+mod slab;
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::ops::Bound;
+
+use hashbrown::HashMap;
+
+use crate::ids::{PeId, PoolHandle, ServerId};
+use crate::rng::{HashKey, Rng};
+use crate::wire::Policy;
+
+pub use element::{Element, NewElement, RegisterError, RegisterOutcome, Registered, Selection};
+pub use pool::PoolView;
+pub use slab::ElementKey;
+
+use element::Stored;
+use owners::Owners;
+use pool::Pool;
+use slab::Slab;
+
+/// How much a handlespace holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Pools.
+    pub pools: usize,
+    /// Elements of all pools together.
+    pub elements: usize,
+    /// Elements of one pool.
+    pub elements_per_pool: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            pools: 10_000,
+            elements: 100_000,
+            elements_per_pool: 4_096,
+        }
+    }
+}
+
+/// Pools and their elements.
+#[derive(Debug)]
+pub struct Handlespace {
+    pools: HashMap<PoolHandle, Pool, HashKey>,
+    names: BTreeSet<PoolHandle>,
+    elements: Slab<Stored>,
+    owners: Owners,
+    limits: Limits,
+    rng: Rng,
+}
+
+impl Handlespace {
+    /// An empty handlespace. `rng` decides what the random policies select.
+    pub fn new(mut rng: Rng, limits: Limits) -> Self {
+        Self {
+            pools: HashMap::with_hasher(rng.hash_key()),
+            names: BTreeSet::new(),
+            elements: Slab::new(),
+            owners: Owners::default(),
+            limits,
+            rng,
+        }
+    }
+
+    /// Adds an element, and its pool with the first one, or replaces all attributes of the one that is there: its owner and
+    /// its ASAP transport, too (RFC 5352 §3.1 rules 1–4). On an error nothing has changed.
+    pub fn register(
+        &mut self,
+        pool: &[u8],
+        element: &NewElement<'_>,
+    ) -> Result<Registered, RegisterError> {
+        let policy = element
+            .policy
+            .standard()
+            .ok_or(RegisterError::UnsupportedPolicy)?;
+        let Some(existing) = self.pools.get(pool) else {
+            return self.create(pool, element, policy);
+        };
+        existing.check(element)?;
+        match existing.members.get(&element.id) {
+            Some(&key) => self.replace(key, element, policy),
+            None => self.join(pool, element, policy),
+        }
+    }
+
+    /// Removes an element, and its pool with the last one. `None` where it is not there any more.
+    pub fn deregister(&mut self, key: ElementKey) -> Option<Element> {
+        let Stored { element, seat } = self.elements.remove(key)?;
+        if let Some(pool) = self.pools.get_mut(&element.pool) {
+            pool.selector.remove(seat);
+            pool.members.remove(&element.id);
+            self.owners.remove(element.home, pool, element.id);
+            if pool.members.is_empty() {
+                self.pools.remove(&element.pool);
+                self.names.remove(&element.pool);
+            }
+        }
+        Some(element)
+    }
+
+    /// Makes `home` the owner of an element. Nothing else of it changes; does nothing where it is not there any more.
+    pub fn set_home(&mut self, key: ElementKey, home: ServerId) {
+        let Some(Stored { element, .. }) = self.elements.get_mut(key) else {
+            return;
+        };
+        if let Some(pool) = self.pools.get_mut(&element.pool) {
+            self.owners.remove(element.home, pool, element.id);
+            self.owners.add(home, pool, element.id, key);
+            element.home = home;
+        }
+    }
+
+    /// The element with this identifier in this pool.
+    pub fn find(&self, pool: &[u8], id: PeId) -> Option<ElementKey> {
+        self.pools.get(pool)?.members.get(&id).copied()
+    }
+
+    /// The element; `None` where it is not there any more.
+    pub fn get(&self, key: ElementKey) -> Option<&Element> {
+        self.elements.get(key).map(|stored| &stored.element)
+    }
+
+    /// Appends at most `items` different elements of the pool to `selected`, in the order of its policy (RFC 5356). This is
+    /// one handle resolution: heads advance and degradation counters rise.
+    pub fn select(
+        &mut self,
+        pool: &[u8],
+        items: usize,
+        selected: &mut Vec<ElementKey>,
+    ) -> Selection {
+        let Some(pool) = self.pools.get_mut(pool) else {
+            return Selection::UnknownPool;
+        };
+        pool.selector.select(&mut self.rng, items, selected);
+        Selection::Selected(pool.policy.policy_type())
+    }
+
+    /// The pool as a whole.
+    pub fn pool(&self, pool: &[u8]) -> Option<PoolView<'_>> {
+        self.pools.get(pool).map(Pool::view)
+    }
+
+    /// The handles of all pools, in the order of their bytes.
+    pub fn pools(&self) -> impl Iterator<Item = &PoolHandle> {
+        self.names.iter()
+    }
+
+    /// The elements of a pool, in the order of their identifiers.
+    pub fn elements<'a>(&'a self, pool: &[u8]) -> impl Iterator<Item = ElementKey> + use<'a> {
+        let pool = self.pools.get(pool).into_iter();
+        pool.flat_map(|pool| pool.members_after(None))
+    }
+
+    /// The elements of a registrar, in the order of (pool handle, PE identifier).
+    pub fn owned_by(&self, home: ServerId) -> impl Iterator<Item = ElementKey> + use<'_> {
+        self.owned_after(home, None)
+    }
+
+    /// All elements after this place in the order of (pool handle, PE identifier), or all from the beginning. The element at
+    /// the place itself need not be there any more.
+    pub fn elements_after<'a>(
+        &'a self,
+        after: Option<(&[u8], PeId)>,
+    ) -> impl Iterator<Item = ElementKey> + use<'a> {
+        let same = after.and_then(|(handle, id)| Some((self.pools.get(handle)?, id)));
+        let same = same.into_iter();
+        let others = names_after(&self.names, after).filter_map(|name| self.pools.get(name));
+        same.flat_map(|(pool, id)| pool.members_after(Some(id)))
+            .chain(others.flat_map(|pool| pool.members_after(None)))
+    }
+
+    /// As [`Self::elements_after`], of one registrar only.
+    pub fn owned_after<'a>(
+        &'a self,
+        home: ServerId,
+        after: Option<(&[u8], PeId)>,
+    ) -> impl Iterator<Item = ElementKey> + use<'a> {
+        let same = after.and_then(|(handle, id)| Some((self.pools.get(handle)?, id)));
+        let same = same.into_iter();
+        let owner = self.owners.get(home);
+        let names = owner.map(|owner| names_after(&owner.pools, after));
+        let others = names
+            .into_iter()
+            .flatten()
+            .filter_map(|name| self.pools.get(name));
+        same.flat_map(move |(pool, id)| pool.owned_after(home, Some(id)))
+            .chain(others.flat_map(move |pool| pool.owned_after(home, None)))
+    }
+
+    /// The registrars that own an element, in the order of their identifiers.
+    pub fn owners(&self) -> impl Iterator<Item = ServerId> + use<'_> {
+        self.owners.ids()
+    }
+
+    /// The number of elements of a registrar.
+    pub fn owned_count(&self, home: ServerId) -> usize {
+        self.owners.len_of(home)
+    }
+
+    /// The PE checksum of a registrar (RFC 5353 §3.6.2), as the number that stands on the wire; 0xffff where it owns nothing.
+    pub fn checksum(&self, home: ServerId) -> u16 {
+        self.owners.checksum(home)
+    }
+
+    /// The same computed anew from all elements, for tests and invariants: O(n).
+    pub fn recompute_checksum(&self, home: ServerId) -> u16 {
+        let elements = self.elements.values().map(|stored| &stored.element);
+        let owned = elements.filter(|element| element.home == home);
+        owners::checksum_of(owned.map(|element| (&element.pool, element.id)))
+    }
+
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        self.elements.len()
+    }
+
+    /// Whether there is no element, and hence no pool.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The number of pools.
+    pub fn pool_count(&self) -> usize {
+        self.pools.len()
+    }
+
+    /// RFC 5352 §3.1 rule 1.
+    fn create(
+        &mut self,
+        handle: &[u8],
+        element: &NewElement<'_>,
+        policy: Policy<'static>,
+    ) -> Result<Registered, RegisterError> {
+        if self.pool_count() >= self.limits.pools {
+            return Err(RegisterError::TooManyPools);
+        }
+        let pool = Pool::new(handle, element, policy).ok_or(RegisterError::UnsupportedPolicy)?;
+        let name = pool.handle.clone();
+        self.pools.insert(name.clone(), pool);
+        let joined = self.join(handle, element, policy);
+        match joined {
+            Ok(_) => self.names.insert(name),
+            Err(_) => self.pools.remove(handle).is_some(),
+        };
+        joined
+    }
+
+    /// RFC 5352 §3.1 rule 2.
+    fn join(
+        &mut self,
+        handle: &[u8],
+        element: &NewElement<'_>,
+        policy: Policy<'static>,
+    ) -> Result<Registered, RegisterError> {
+        if self.len() >= self.limits.elements {
+            return Err(RegisterError::TooManyElements);
+        }
+        let (Some(pool), Some(key)) = (self.pools.get_mut(handle), self.elements.vacant()) else {
+            return Err(RegisterError::TooManyElements);
+        };
+        if pool.members.len() >= self.limits.elements_per_pool {
+            return Err(RegisterError::PoolFull);
+        }
+        let Some(seat) = pool.selector.insert(key, &policy) else {
+            return Err(RegisterError::InconsistentPolicy(pool.policy));
+        };
+        let element = Element::new(pool.handle.clone(), element, policy);
+        pool.members.insert(element.id, key);
+        self.owners.add(element.home, pool, element.id, key);
+        self.elements.insert(Stored { element, seat });
+        Ok(Registered {
+            key,
+            outcome: RegisterOutcome::New,
+        })
+    }
+
+    /// RFC 5352 §3.1 rules 3 and 4.
+    fn replace(
+        &mut self,
+        key: ElementKey,
+        element: &NewElement<'_>,
+        policy: Policy<'static>,
+    ) -> Result<Registered, RegisterError> {
+        let Some(stored) = self.elements.get_mut(key) else {
+            return Err(RegisterError::TooManyElements);
+        };
+        let new = Element::new(stored.element.pool.clone(), element, policy);
+        let changed = new != stored.element;
+        let previous_home = stored.element.home;
+        if let Some(pool) = self.pools.get_mut(&new.pool) {
+            pool.selector.update(stored.seat, &policy);
+            if new.home != previous_home {
+                self.owners.remove(previous_home, pool, new.id);
+                self.owners.add(new.home, pool, new.id, key);
+            }
+        }
+        stored.element = new;
+        Ok(Registered {
+            key,
+            outcome: RegisterOutcome::Updated {
+                previous_home,
+                changed,
+            },
+        })
+    }
+}
+
+/// The names after that of `after`, or all.
+fn names_after<'a>(
+    names: &'a BTreeSet<PoolHandle>,
+    after: Option<(&[u8], PeId)>,
+) -> impl Iterator<Item = &'a PoolHandle> + use<'a> {
+    let after = after.map_or(Bound::Unbounded, |(handle, _)| Bound::Excluded(handle));
+    names.range::<[u8], _>((after, Bound::Unbounded))
+}
