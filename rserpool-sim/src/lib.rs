@@ -16,6 +16,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+extern crate alloc;
+
 mod network;
 mod world;
 

@@ -1,1 +1,38 @@
-//! See the workspace README.
+//! Reliable Server Pooling on tokio: one task drives one machine of [`rserpool_core`] over SCTP.
+//!
+//! The transport is SCTP over UDP (RFC 6951), which needs nothing of the operating system. It has no protection of its own: on
+//! anything but loopback or a trusted network, whoever can send packets can take part.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use rserpool_core::{PoolHandle, user};
+//! use rserpool_tokio::Options;
+//!
+//! let mut config = user::Config::default();
+//! config.hunt.registrars = vec!["127.0.0.1:3863".parse()?];
+//! let machine = user::PoolUser::new(config, rserpool_tokio::seed()?);
+//! let (handle, mut events) = Options::user().bind()?.drive(machine).spawn();
+//! handle.call(|user, now| user.resolve(now, &PoolHandle::from("EchoPool"))).await?;
+//! println!("{:?}", events.recv().await);
+//! # Ok(()) }
+//! ```
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod driver;
+mod multicast;
+mod options;
+mod transport;
+
+pub use driver::{Bound, Endpoint, Events, Handle, Stopped};
+pub use options::Options;
+
+use std::io;
+
+/// A seed for a machine, from the operating system.
+pub fn seed() -> io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)?;
+    Ok(seed)
+}

@@ -1,0 +1,335 @@
+//! The driver: one loop that moves data between a machine and the world. It holds no protocol logic.
+
+use alloc::collections::VecDeque;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::io;
+
+use rserpool_core::{Action, Input, Instant, Machine, Ppid};
+use tokio::sync::mpsc;
+
+use crate::multicast::Group;
+use crate::transport::{Arrival, Transport, is_exposed};
+use crate::{Options, seed};
+
+type Command<M> = Box<dyn FnOnce(&mut M, Instant) + Send>;
+
+/// The events of a machine, in order; `None` when the endpoint has stopped.
+pub type Events<E> = mpsc::Receiver<E>;
+
+/// The endpoint has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the endpoint has stopped")]
+pub struct Stopped;
+
+/// Gives commands to a machine that an endpoint runs. When the last handle is dropped, the endpoint stops.
+pub struct Handle<M> {
+    commands: mpsc::Sender<Command<M>>,
+}
+
+impl<M> Clone for Handle<M> {
+    fn clone(&self) -> Self {
+        Self {
+            commands: self.commands.clone(),
+        }
+    }
+}
+
+impl<M> Handle<M> {
+    /// Runs `command` on the machine and returns its result. What it queues is done at once.
+    pub async fn call<R: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut M, Instant) -> R + Send + 'static,
+    ) -> Result<R, Stopped> {
+        let (answer, result) = tokio::sync::oneshot::channel();
+        let command: Command<M> = Box::new(move |machine, now| {
+            // Whoever asked may have gone; the command is done all the same.
+            let _ = answer.send(command(machine, now));
+        });
+        self.commands.send(command).await.map_err(|_| Stopped)?;
+        result.await.map_err(|_| Stopped)
+    }
+}
+
+/// An endpoint without a machine: its address is known, which a machine's configuration may need.
+pub struct Bound {
+    transport: Transport,
+    group: Option<Group>,
+    event_capacity: usize,
+}
+
+impl Bound {
+    pub(crate) fn new(options: &Options) -> io::Result<Self> {
+        let transport = Transport::bind(options, seed()?)?;
+        let local = transport.local();
+        if is_exposed(local.ip()) {
+            tracing::warn!(
+                %local,
+                "SCTP over UDP without protection can be reached from outside this host"
+            );
+        }
+        let port = options.sctp_port.unwrap_or(0);
+        let group = match options.multicast {
+            Some(dialect) => Some(Group::join(dialect, local.ip(), port)?),
+            None => None,
+        };
+        Ok(Self {
+            transport,
+            group,
+            event_capacity: options.event_capacity.max(1),
+        })
+    }
+
+    /// The local address and UDP port.
+    pub fn local(&self) -> SocketAddr {
+        self.transport.local()
+    }
+
+    /// Gives the endpoint its machine. The machine's time begins now, at [`Instant::EPOCH`].
+    pub fn drive<M: Machine>(self, machine: M) -> Endpoint<M> {
+        Endpoint {
+            machine,
+            transport: self.transport,
+            group: self.group,
+            epoch: std::time::Instant::now(),
+            event_capacity: self.event_capacity,
+            waiting: VecDeque::new(),
+        }
+    }
+}
+
+/// A machine with its transport.
+pub struct Endpoint<M: Machine> {
+    machine: M,
+    transport: Transport,
+    group: Option<Group>,
+    epoch: std::time::Instant,
+    event_capacity: usize,
+    /// Events that have no room in the channel yet.
+    waiting: VecDeque<M::Event>,
+}
+
+impl<M> Endpoint<M>
+where
+    M: Machine + Send + 'static,
+    M::Event: Send,
+{
+    /// How many commands may wait for the driver.
+    const COMMANDS: usize = 1024;
+    /// How long the associations have to close when the endpoint ends.
+    const CLOSING: Duration = Duration::from_secs(2);
+
+    /// Runs the endpoint in a task of its own until the last handle is dropped.
+    pub fn spawn(self) -> (Handle<M>, Events<M::Event>) {
+        let (handle, events, run) = self.into_parts();
+        tokio::spawn(run);
+        (handle, events)
+    }
+
+    /// The endpoint as a future that the caller runs; it ends when the last handle is dropped.
+    pub fn into_parts(
+        self,
+    ) -> (
+        Handle<M>,
+        Events<M::Event>,
+        impl Future<Output = ()> + Send + 'static,
+    ) {
+        let (commands, receiver) = mpsc::channel(Self::COMMANDS);
+        let (sender, events) = mpsc::channel(self.event_capacity);
+        (Handle { commands }, events, self.run(receiver, sender))
+    }
+
+    async fn run(
+        mut self,
+        mut commands: mpsc::Receiver<Command<M>>,
+        events: mpsc::Sender<M::Event>,
+    ) {
+        let mut announcement = vec![0; usize::from(u16::MAX)];
+        loop {
+            self.settle(&events);
+            let deadline = self.deadline();
+            let room = self.waiting.is_empty();
+            tokio::select! {
+                command = commands.recv() => {
+                    let Some(command) = command else {
+                        return self.close().await;
+                    };
+                    let now = self.now();
+                    command(&mut self.machine, now);
+                }
+                result = self.transport.ready(room) => {
+                    if let Err(error) = result {
+                        tracing::error!(%error, "the socket has failed");
+                        return;
+                    }
+                    if room {
+                        self.transport.receive(std::time::Instant::now());
+                    }
+                }
+                Ok((length, source)) = receive(self.group.as_ref(), &mut announcement) => {
+                    let input = Input::Announcement {
+                        source,
+                        ppid: Ppid::ASAP,
+                        bytes: &announcement[..length],
+                    };
+                    let now = self.now();
+                    self.machine.handle_input(now, input);
+                }
+                Ok(permit) = events.reserve(), if !room => {
+                    if let Some(event) = self.waiting.pop_front() {
+                        permit.send(event);
+                    }
+                }
+                () = sleep_until(deadline) => {}
+            }
+            self.handle_timeouts();
+        }
+    }
+
+    /// Closes all associations in order, and waits for it within bounds.
+    async fn close(mut self) {
+        let end = std::time::Instant::now() + Self::CLOSING;
+        self.transport.close_all(std::time::Instant::now());
+        while self.transport.is_open() && std::time::Instant::now() < end {
+            self.transport.flush();
+            let deadline = self.transport.poll_timeout().map_or(end, |at| at.min(end));
+            tokio::select! {
+                result = self.transport.ready(true) => {
+                    if result.is_err() {
+                        return;
+                    }
+                    self.transport.receive(std::time::Instant::now());
+                }
+                () = sleep_until(Some(deadline)) => {
+                    self.transport.handle_timeout(std::time::Instant::now());
+                }
+            }
+            while self.transport.poll_arrival().is_some() {}
+        }
+        self.transport.flush();
+    }
+
+    fn now(&self) -> Instant {
+        let micros = self.epoch.elapsed().as_micros();
+        Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
+    fn deadline(&mut self) -> Option<std::time::Instant> {
+        let machine = self
+            .machine
+            .poll_timeout()
+            .map(|at| self.epoch + Duration::from_micros(at.as_micros()));
+        let transport = self.transport.poll_timeout();
+        match (machine, transport) {
+            (Some(machine), Some(transport)) => Some(machine.min(transport)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    fn handle_timeouts(&mut self) {
+        let now = std::time::Instant::now();
+        if self.transport.poll_timeout().is_some_and(|at| at <= now) {
+            self.transport.handle_timeout(now);
+        }
+        let now = self.now();
+        self.machine.handle_timeout(now);
+    }
+
+    /// Carries everything that is queued between machine and transport, until neither has anything to say.
+    fn settle(&mut self, events: &mpsc::Sender<M::Event>) {
+        loop {
+            while let Some(action) = self.machine.poll_action() {
+                self.act(action, events);
+            }
+            let Some(arrival) = self.transport.poll_arrival() else {
+                break;
+            };
+            self.arrive(arrival);
+        }
+        self.transport.flush();
+    }
+
+    fn act(&mut self, action: Action<M::Event>, events: &mpsc::Sender<M::Event>) {
+        let now = std::time::Instant::now();
+        match action {
+            Action::Connect { remote, .. } => self.transport.connect(now, &remote),
+            Action::Send {
+                association,
+                ppid,
+                stream,
+                bytes,
+            } => {
+                if !self
+                    .transport
+                    .send(now, association, (ppid, stream), &bytes)
+                {
+                    let failed = Input::SendFailed {
+                        association,
+                        ppid,
+                        bytes: &bytes,
+                    };
+                    let now = self.now();
+                    self.machine.handle_input(now, failed);
+                }
+            }
+            Action::Announce { bytes, .. } => {
+                if let Some(group) = &self.group {
+                    group.send(&bytes);
+                }
+            }
+            Action::Disconnect { association } => self.transport.close(now, association),
+            Action::Abort { association } => self.transport.abort(now, association),
+            Action::Notify(event) => {
+                if !self.waiting.is_empty() {
+                    self.waiting.push_back(event);
+                } else if let Err(mpsc::error::TrySendError::Full(event)) = events.try_send(event) {
+                    self.waiting.push_back(event);
+                }
+            }
+        }
+    }
+
+    fn arrive(&mut self, arrival: Arrival) {
+        let now = self.now();
+        let input = match &arrival {
+            Arrival::Connected {
+                association,
+                remote,
+            } => Input::Connected {
+                association: *association,
+                remote,
+            },
+            Arrival::ConnectFailed { remote } => Input::ConnectFailed { remote: *remote },
+            Arrival::Disconnected { association, end } => Input::Disconnected {
+                association: *association,
+                end: *end,
+            },
+            Arrival::Message {
+                association,
+                ppid,
+                stream,
+                bytes,
+            } => Input::Message {
+                association: *association,
+                ppid: *ppid,
+                stream: *stream,
+                bytes,
+            },
+        };
+        self.machine.handle_input(now, input);
+    }
+}
+
+async fn receive(group: Option<&Group>, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    match group {
+        Some(group) => group.receive(buffer).await,
+        None => core::future::pending().await,
+    }
+}
+
+async fn sleep_until(deadline: Option<std::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => core::future::pending().await,
+    }
+}

@@ -1,0 +1,81 @@
+//! Where a machine's endpoint sits.
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use std::io;
+
+use rserpool_core::{ASAP_PORT, Dialect};
+
+use crate::driver::Bound;
+
+/// The UDP port of SCTP over UDP (RFC 6951 §4).
+const SCTP_OVER_UDP_PORT: u16 = 9899;
+
+/// Where an endpoint sits.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// The local address; `None` takes the first loopback address from `first_loopback` on whose UDP port is free.
+    pub local: Option<IpAddr>,
+    /// The first address to try where `local` is `None`: 127.0.0.1 for registrars, 127.0.0.2 for others.
+    pub first_loopback: Ipv4Addr,
+    /// The local UDP port: 9899 for those who are called, 0 (any) for users.
+    pub udp_port: u16,
+    /// The peers' UDP port (9899). No RSerPool parameter can carry it, so that it is one for the whole scope.
+    pub peer_udp_port: u16,
+    /// The SCTP port to be called at, and to call from. `None`: the endpoint is not called, and each of its associations has a
+    /// port of its own.
+    pub sctp_port: Option<u16>,
+    /// Whether to take part in multicast announcements, and in which dialect's groups.
+    pub multicast: Option<Dialect>,
+    /// How many events may wait for their reader; then the transport is not read until there is room (1,024).
+    pub event_capacity: usize,
+}
+
+impl Options {
+    fn new(udp_port: u16, sctp_port: Option<u16>) -> Self {
+        Self {
+            local: None,
+            first_loopback: Ipv4Addr::new(127, 0, 0, 2),
+            udp_port,
+            peer_udp_port: SCTP_OVER_UDP_PORT,
+            sctp_port,
+            multicast: None,
+            event_capacity: 1024,
+        }
+    }
+
+    /// A registrar's endpoint: the ASAP port.
+    pub fn registrar() -> Self {
+        Self {
+            first_loopback: Ipv4Addr::LOCALHOST,
+            ..Self::new(SCTP_OVER_UDP_PORT, Some(ASAP_PORT))
+        }
+    }
+
+    /// A pool element's endpoint: `sctp_port` is where it serves its users, too.
+    pub fn element(sctp_port: u16) -> Self {
+        Self::new(SCTP_OVER_UDP_PORT, Some(sctp_port))
+    }
+
+    /// A pool user's endpoint.
+    pub fn user() -> Self {
+        Self::new(0, None)
+    }
+
+    /// Binds the endpoint, before its machine is made. It must be called within a tokio runtime.
+    pub fn bind(&self) -> io::Result<Bound> {
+        Bound::new(self)
+    }
+
+    /// The local addresses to try, in order.
+    pub(crate) fn candidates(&self) -> Vec<SocketAddr> {
+        if let Some(local) = self.local {
+            return vec![SocketAddr::new(local, self.udp_port)];
+        }
+        let [a, b, c, first] = self.first_loopback.octets();
+        (first..=254)
+            .map(|host| SocketAddr::new(Ipv4Addr::new(a, b, c, host).into(), self.udp_port))
+            .collect()
+    }
+}

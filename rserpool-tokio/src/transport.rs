@@ -1,0 +1,322 @@
+//! SCTP over one UDP socket.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use core::net::{IpAddr, SocketAddr};
+use std::collections::HashMap;
+use std::io;
+use std::time::Instant;
+
+use rserpool_core::{AssocId, End, Ppid};
+use rserpool_udp_sctp::{AssociationId, Config, Event, Reason, Stack, Transmit};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+
+use crate::Options;
+
+/// What the transport tells the driver.
+#[derive(Debug)]
+pub(crate) enum Arrival {
+    Connected {
+        association: AssocId,
+        remote: Vec<SocketAddr>,
+    },
+    ConnectFailed {
+        remote: SocketAddr,
+    },
+    Disconnected {
+        association: AssocId,
+        end: End,
+    },
+    Message {
+        association: AssocId,
+        ppid: Ppid,
+        stream: u16,
+        bytes: bytes::Bytes,
+    },
+}
+
+/// The transport of one endpoint.
+pub(crate) struct Transport {
+    socket: UdpSocket,
+    local: SocketAddr,
+    stack: Stack,
+    sctp_port: Option<u16>,
+    /// The next port of an endpoint that is not called.
+    next_port: u16,
+    /// The associations that are up, with the peer's address.
+    open: BTreeMap<AssocId, (AssociationId, SocketAddr)>,
+    /// The address that each attempt was asked for with.
+    asked: HashMap<AssociationId, SocketAddr>,
+    arrivals: VecDeque<Arrival>,
+    /// The packet that the socket had no room for.
+    blocked: Option<Transmit>,
+    buffer: Box<[u8]>,
+}
+
+impl Transport {
+    /// The longest UDP payload.
+    const MAX_DATAGRAM: usize = 65_536;
+    /// How many datagrams are taken from the socket before anything else gets its turn.
+    const BATCH: usize = 64;
+    /// The ports for associations that need one of their own (RFC 6335 §6).
+    const EPHEMERAL: core::ops::RangeInclusive<u16> = 49_152..=65_535;
+
+    /// Binds the first local address that is free.
+    pub(crate) fn bind(options: &Options, seed: [u8; 32]) -> io::Result<Self> {
+        let mut last = io::Error::new(io::ErrorKind::AddrInUse, "no loopback address is free");
+        for candidate in options.candidates() {
+            match bind_udp(candidate) {
+                Ok(socket) => return Self::over(socket, options, seed),
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    fn over(socket: UdpSocket, options: &Options, seed: [u8; 32]) -> io::Result<Self> {
+        let local = socket.local_addr()?;
+        let mut config = Config::default();
+        config.udp_port = options.peer_udp_port;
+        let mut stack = Stack::new(local.ip(), config, seed);
+        if let Some(port) = options.sctp_port {
+            stack.listen(port).map_err(io::Error::other)?;
+        }
+        let span = Self::EPHEMERAL.end() - Self::EPHEMERAL.start();
+        let start = u16::from_be_bytes([seed[0], seed[1]]) % span;
+        Ok(Self {
+            socket,
+            local,
+            stack,
+            sctp_port: options.sctp_port,
+            next_port: Self::EPHEMERAL.start() + start,
+            open: BTreeMap::new(),
+            asked: HashMap::new(),
+            arrivals: VecDeque::new(),
+            blocked: None,
+            buffer: vec![0; Self::MAX_DATAGRAM].into_boxed_slice(),
+        })
+    }
+
+    pub(crate) fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
+        self.stack.poll_timeout()
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.stack.handle_timeout(now);
+    }
+
+    /// Opens an association to the first address of the local family.
+    pub(crate) fn connect(&mut self, now: Instant, remote: &[SocketAddr]) {
+        let Some(&asked) = remote.first() else {
+            return;
+        };
+        let reachable = |address: &&SocketAddr| address.is_ipv4() == self.local.is_ipv4();
+        let target = remote.iter().find(reachable).copied();
+        let port = self.local_port();
+        let opened = target.map(|target| self.stack.connect(now, port, target));
+        match opened {
+            Some(Ok(id)) => match self.open.get(&name(id)) {
+                // It is up already: that is the answer.
+                Some((_, remote)) => self.arrivals.push_back(Arrival::Connected {
+                    association: name(id),
+                    remote: vec![*remote, asked],
+                }),
+                None => {
+                    self.asked.insert(id, asked);
+                }
+            },
+            Some(Err(error)) => {
+                tracing::debug!(remote = %asked, %error, "cannot connect");
+                self.arrivals
+                    .push_back(Arrival::ConnectFailed { remote: asked });
+            }
+            None => {
+                tracing::debug!(remote = %asked, "no address of the local family");
+                self.arrivals
+                    .push_back(Arrival::ConnectFailed { remote: asked });
+            }
+        }
+    }
+
+    fn local_port(&mut self) -> u16 {
+        self.sctp_port.unwrap_or_else(|| {
+            let port = self.next_port;
+            self.next_port = if port == *Self::EPHEMERAL.end() {
+                *Self::EPHEMERAL.start()
+            } else {
+                port + 1
+            };
+            port
+        })
+    }
+
+    /// Sends a message; says whether it was taken.
+    pub(crate) fn send(
+        &mut self,
+        now: Instant,
+        association: AssocId,
+        (ppid, stream): (Ppid, u16),
+        bytes: &[u8],
+    ) -> bool {
+        let Some((id, _)) = self.open.get(&association) else {
+            return false;
+        };
+        match self.stack.send(now, *id, stream, ppid.0, bytes) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::debug!(?association, %error, "message not sent");
+                false
+            }
+        }
+    }
+
+    pub(crate) fn close(&mut self, now: Instant, association: AssocId) {
+        if let Some((id, _)) = self.open.get(&association) {
+            self.stack.close(now, *id);
+        }
+    }
+
+    pub(crate) fn abort(&mut self, now: Instant, association: AssocId) {
+        if let Some((id, _)) = self.open.get(&association) {
+            self.stack.abort(now, *id);
+        }
+    }
+
+    /// Whether any association is up.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    pub(crate) fn close_all(&mut self, now: Instant) {
+        for (id, _) in self.open.values() {
+            self.stack.close(now, *id);
+        }
+    }
+
+    pub(crate) fn poll_arrival(&mut self) -> Option<Arrival> {
+        loop {
+            if let Some(arrival) = self.arrivals.pop_front() {
+                return Some(arrival);
+            }
+            let event = self.stack.poll_event()?;
+            let arrival = self.translate(event);
+            self.arrivals.extend(arrival);
+        }
+    }
+
+    fn translate(&mut self, event: Event) -> Option<Arrival> {
+        Some(match event {
+            Event::Connected { id, remote, .. } => {
+                self.open.insert(name(id), (id, remote));
+                let mut addresses = vec![remote];
+                addresses.extend(self.asked.remove(&id).filter(|asked| *asked != remote));
+                Arrival::Connected {
+                    association: name(id),
+                    remote: addresses,
+                }
+            }
+            Event::ConnectFailed { id, remote, .. } => Arrival::ConnectFailed {
+                remote: self.asked.remove(&id).unwrap_or(remote),
+            },
+            Event::Disconnected { id, reason } => {
+                self.open.remove(&name(id));
+                Arrival::Disconnected {
+                    association: name(id),
+                    end: match reason {
+                        Reason::Closed => End::Closed,
+                        _ => End::Lost,
+                    },
+                }
+            }
+            Event::Message {
+                id,
+                stream,
+                ppid,
+                bytes,
+            } => Arrival::Message {
+                association: name(id),
+                ppid: Ppid(ppid),
+                stream,
+                bytes,
+            },
+            // A message that found the buffer full was told to the machine as not sent.
+            Event::Writable { .. } => return None,
+        })
+    }
+
+    /// Hands packets to the socket until there are none, or it has no room.
+    pub(crate) fn flush(&mut self) {
+        while let Some(packet) = self.blocked.take().or_else(|| self.stack.poll_transmit()) {
+            match self.socket.try_send_to(&packet.payload, packet.to) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = Some(packet);
+                    return;
+                }
+                // SCTP repeats what is lost.
+                Err(error) => tracing::debug!(to = %packet.to, %error, "packet not sent"),
+            }
+        }
+    }
+
+    /// Waits until the socket can be read, or takes what could not be sent.
+    pub(crate) async fn ready(&self, read: bool) -> io::Result<()> {
+        match (read, self.blocked.is_some()) {
+            (true, true) => tokio::select! {
+                result = self.socket.readable() => result,
+                result = self.socket.writable() => result,
+            },
+            (true, false) => self.socket.readable().await,
+            (false, true) => self.socket.writable().await,
+            (false, false) => core::future::pending().await,
+        }
+    }
+
+    /// Takes a batch of datagrams from the socket.
+    pub(crate) fn receive(&mut self, now: Instant) {
+        for _ in 0..Self::BATCH {
+            match self.socket.try_recv_from(&mut self.buffer) {
+                Ok((length, from)) => {
+                    self.stack
+                        .handle_datagram(now, from, &self.buffer[..length]);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    tracing::debug!(%error, "datagram not received");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The machine's name for an association.
+fn name(id: AssociationId) -> AssocId {
+    AssocId(id.as_u64())
+}
+
+/// Binds a UDP socket with room for bursts: 64 KiB messages are many datagrams.
+fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    const BUFFER: usize = 4 << 20;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    // The kernel grants what it may; a smaller buffer is slower, not wrong.
+    let _ = socket.set_recv_buffer_size(BUFFER);
+    let _ = socket.set_send_buffer_size(BUFFER);
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+/// Whether packets to and from the address can leave the host.
+pub(crate) fn is_exposed(address: IpAddr) -> bool {
+    !address.is_loopback()
+}

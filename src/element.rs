@@ -1,0 +1,310 @@
+//! `rserpool element`: a server in a pool, with one of the built-in services.
+
+use alloc::collections::BTreeSet;
+use core::net::IpAddr;
+use core::time::Duration;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use clap::{Args, ValueEnum};
+use rserpool_core::element::{Config, Event, PoolElement};
+use rserpool_core::wire::{List, Policy, SctpTransport, Transport, TransportBuf, TransportUse};
+use rserpool_core::{AssocId, Dialect, Life, PeId, PoolHandle};
+use rserpool_tokio::{Handle, Options, seed};
+
+use crate::common::{ClientArgs, Failure, finish, interrupted};
+use crate::registrar::{identifier, seconds};
+
+/// The policies of RFC 5356, as they are named on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PolicyName {
+    RoundRobin,
+    WeightedRoundRobin,
+    Random,
+    WeightedRandom,
+    Priority,
+    LeastUsed,
+    LeastUsedDegradation,
+    PriorityLeastUsed,
+    RandomizedLeastUsed,
+}
+
+/// Options of `rserpool element`.
+#[derive(Args, Debug)]
+pub(crate) struct ElementArgs {
+    #[command(flatten)]
+    client: ClientArgs,
+    /// The pool to join.
+    #[arg(long, value_name = "NAME", value_parser = pool_handle)]
+    pool: PoolHandle,
+    #[command(flatten)]
+    service: ServiceArgs,
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// The SCTP port to serve at; any free one where it is missing.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// The identifier within the pool; drawn at random where it is missing.
+    #[arg(long, value_name = "ID", value_parser = identifier)]
+    id: Option<u32>,
+    /// How long a registration is valid, in seconds; it is renewed in time.
+    #[arg(long, value_name = "SECONDS", default_value_t = 620.0, value_parser = seconds)]
+    life: f64,
+}
+
+/// The service of an element: exactly one.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct ServiceArgs {
+    /// Send back what comes.
+    #[arg(long)]
+    echo: bool,
+    /// Throw away what comes.
+    #[arg(long)]
+    discard: bool,
+    /// Answer every message with the time.
+    #[arg(long)]
+    daytime: bool,
+}
+
+/// The policy of an element and its values.
+#[derive(Args, Debug)]
+struct PolicyArgs {
+    /// The pool's member selection policy.
+    #[arg(long, value_enum, default_value = "round-robin")]
+    policy: PolicyName,
+    /// Capacity relative to the others, for the weighted policies; 0 gets no user.
+    #[arg(long, default_value_t = 1)]
+    weight: u32,
+    /// Larger is preferred, for priority.
+    #[arg(long, default_value_t = 0)]
+    priority: u32,
+    /// Current load from 0 to 1, for the least-used policies.
+    #[arg(long, default_value_t = 0.0, value_parser = fraction)]
+    load: f64,
+    /// What a new session adds to the load, from 0 to 1.
+    #[arg(long, default_value_t = 0.0, value_parser = fraction)]
+    load_degradation: f64,
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
+        _ => Err("expected a number from 0 to 1".into()),
+    }
+}
+
+/// A pool handle as it is given on the command line.
+pub(crate) fn pool_handle(text: &str) -> Result<PoolHandle, String> {
+    const MAX: usize = 65_000;
+    match text.len() {
+        0 => Err("a pool handle has at least one byte".into()),
+        length if length > MAX => Err(format!("a pool handle has at most {MAX} bytes")),
+        _ => Ok(PoolHandle::from(text)),
+    }
+}
+
+/// A load of RFC 5356 §3.1: a fraction of 0xffffffff.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a fraction of u32::MAX fits"
+)]
+pub(crate) fn load(fraction: f64) -> u32 {
+    (fraction.clamp(0.0, 1.0) * f64::from(u32::MAX)).round() as u32
+}
+
+impl PolicyArgs {
+    fn policy(&self) -> Policy<'static> {
+        let load = load(self.load);
+        let load_degradation = self::load(self.load_degradation);
+        match self.policy {
+            PolicyName::RoundRobin => Policy::RoundRobin,
+            PolicyName::WeightedRoundRobin => Policy::WeightedRoundRobin {
+                weight: self.weight,
+            },
+            PolicyName::Random => Policy::Random,
+            PolicyName::WeightedRandom => Policy::WeightedRandom {
+                weight: self.weight,
+            },
+            PolicyName::Priority => Policy::Priority {
+                priority: self.priority,
+            },
+            PolicyName::LeastUsed => Policy::LeastUsed { load },
+            PolicyName::LeastUsedDegradation => Policy::LeastUsedDegradation {
+                load,
+                load_degradation,
+            },
+            PolicyName::PriorityLeastUsed => Policy::PriorityLeastUsed {
+                load,
+                load_degradation,
+            },
+            PolicyName::RandomizedLeastUsed => Policy::RandomizedLeastUsed { load },
+        }
+    }
+}
+
+/// The SCTP transport of an element at `address` and `port`, with a control channel.
+pub(crate) fn user_transport(address: IpAddr, port: u16) -> TransportBuf {
+    TransportBuf::from(&Transport::Sctp(SctpTransport {
+        port,
+        transport_use: TransportUse::DATA_PLUS_CONTROL,
+        addresses: List::Slice(&[address]),
+    }))
+}
+
+/// A port of the dynamic range (RFC 6335 §6) by chance.
+pub(crate) fn any_port() -> Result<u16, Failure> {
+    let [high, low, ..] = seed()?;
+    Ok(u16::from_be_bytes([high, low]) | 0xc000)
+}
+
+/// Runs the element until it is interrupted; then it leaves its pool.
+pub(crate) async fn run(args: ElementArgs) -> Result<(), Failure> {
+    let port = match args.port {
+        Some(port) => port,
+        None => any_port()?,
+    };
+    let mut options = Options::element(port);
+    options.local = args.client.local()?;
+    options.udp_port = args.client.scope.udp_port;
+    options.peer_udp_port = args.client.scope.udp_port;
+    options.multicast = args.client.multicast();
+    let bound = options
+        .bind()
+        .map_err(|error| Failure::bind(&error, options.udp_port))?;
+    let local = bound.local();
+    let transport = user_transport(local.ip(), port);
+    let mut config = Config::new(args.pool.clone(), transport, args.policy.policy());
+    config.dialect = Dialect::from(args.client.scope.dialect);
+    config.pe_id = args.id.map(PeId);
+    config.life = Life::For(Duration::from_secs_f64(args.life.max(1.0)));
+    config.hunt = args.client.hunt();
+    let element = PoolElement::new(config, seed()?);
+    tracing::info!(
+        pool = %args.pool,
+        id = %element.id(),
+        "element at {} (SCTP port {port} over UDP port {})",
+        local.ip(),
+        local.port(),
+    );
+    let (handle, mut events) = bound.drive(element).spawn();
+    handle.call(|element, now| element.register(now)).await?;
+    let mut sessions = BTreeSet::new();
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(event) => serve(&handle, event, &args.service, &mut sessions).await?,
+                None => return Err(Failure::failed("the element's socket has failed")),
+            },
+            result = interrupted() => {
+                result?;
+                break;
+            }
+        }
+    }
+    leave(&handle, &mut events, sessions).await?;
+    finish(handle, events).await;
+    Ok(())
+}
+
+async fn serve(
+    handle: &Handle<PoolElement>,
+    event: Event,
+    service: &ServiceArgs,
+    sessions: &mut BTreeSet<AssocId>,
+) -> Result<(), Failure> {
+    match event {
+        Event::Message {
+            association,
+            ppid,
+            stream,
+            bytes,
+        } => {
+            let answer = if service.echo {
+                bytes
+            } else if service.daytime {
+                let now = humantime::format_rfc3339_seconds(SystemTime::now());
+                Bytes::from(format!("{now}\n"))
+            } else {
+                return Ok(());
+            };
+            handle
+                .call(move |element, _| element.send(association, ppid, stream, answer))
+                .await?;
+        }
+        Event::SessionOpened { association } => {
+            sessions.insert(association);
+            tracing::info!(sessions = sessions.len(), "session opened");
+        }
+        Event::SessionClosed { association } => {
+            sessions.remove(&association);
+            tracing::info!(sessions = sessions.len(), "session closed");
+        }
+        Event::Registered { .. } => tracing::info!("registered"),
+        Event::Rejected { causes } => {
+            return Err(Failure::failed(format!(
+                "the registrar refused the registration: {}",
+                names(&causes)
+            )));
+        }
+        Event::RegistrationFailed => {
+            tracing::warn!("no registrar answers; trying again");
+            handle.call(|element, now| element.register(now)).await?;
+        }
+        Event::Expired => tracing::warn!("the registration expired; registering again"),
+        Event::ErrorReported { causes } => {
+            tracing::warn!("the registrar reported: {}", names(&causes));
+        }
+        Event::CookieEcho { cookie, .. } => {
+            tracing::debug!(bytes = cookie.len(), "cookie of another element");
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn names(causes: &[rserpool_core::wire::CauseCode]) -> String {
+    let names: Vec<_> = causes.iter().map(ToString::to_string).collect();
+    if names.is_empty() {
+        "no cause given".into()
+    } else {
+        names.join(", ")
+    }
+}
+
+/// Leaves the pool first, so that nobody is sent here any more, and then closes the sessions.
+pub(crate) async fn leave(
+    handle: &Handle<PoolElement>,
+    events: &mut rserpool_tokio::Events<Event>,
+    sessions: BTreeSet<AssocId>,
+) -> Result<(), Failure> {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let registered = handle
+        .call(|element, now| {
+            element.deregister(now);
+            element.home().is_some()
+        })
+        .await?;
+    if registered {
+        let deregistered = async {
+            while let Some(event) = events.recv().await {
+                if matches!(event, Event::Deregistered { .. }) {
+                    tracing::info!("de-registered");
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(PATIENCE, deregistered).await.is_err() {
+            tracing::warn!("no registrar answers the de-registration");
+        }
+    }
+    handle
+        .call(move |element, _| {
+            for association in sessions {
+                element.close(association);
+            }
+        })
+        .await?;
+    Ok(())
+}

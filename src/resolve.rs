@@ -1,0 +1,138 @@
+//! `rserpool resolve`: asks a registrar for the elements of a pool.
+
+use std::io::Write;
+
+use clap::Args;
+use rserpool_core::user::{Config, Element, Event, PoolUser};
+use rserpool_core::wire::PolicyType;
+use rserpool_core::{Dialect, PoolHandle};
+use rserpool_tokio::{Options, seed};
+use serde_json::{Value, json};
+
+use crate::decode::message;
+
+use crate::common::{ClientArgs, Failure, Output, finish};
+use crate::element::pool_handle;
+
+/// Options of `rserpool resolve`.
+#[derive(Args, Debug)]
+pub(crate) struct ResolveArgs {
+    #[command(flatten)]
+    client: ClientArgs,
+    /// The pool.
+    #[arg(value_name = "POOL", value_parser = pool_handle)]
+    pool: PoolHandle,
+    /// How many elements to ask for at most; without it the registrar decides.
+    #[arg(long, value_name = "N")]
+    items: Option<u32>,
+    /// How to print the answer.
+    #[arg(long, value_enum, default_value = "table")]
+    output: Output,
+}
+
+/// The options of a user's endpoint.
+pub(crate) fn user_options(client: &ClientArgs) -> Result<Options, Failure> {
+    let mut options = Options::user();
+    options.local = client.local()?;
+    options.peer_udp_port = client.scope.udp_port;
+    options.multicast = client.multicast();
+    Ok(options)
+}
+
+/// The configuration of a user who waits for an answer at the terminal: an unanswered request fails after some seconds.
+pub(crate) fn user_config(client: &ClientArgs) -> Config {
+    let mut config = Config::default();
+    config.dialect = Dialect::from(client.scope.dialect);
+    config.hunt = client.hunt();
+    config.hunt.t5_serverhunt = core::time::Duration::from_secs(2);
+    config.t1_enrp_request = core::time::Duration::from_secs(3);
+    config
+}
+
+/// Resolves the pool and prints what was answered.
+pub(crate) async fn run(args: ResolveArgs) -> Result<(), Failure> {
+    let options = user_options(&args.client)?;
+    let bound = options.bind().map_err(|error| Failure::bind(&error, 0))?;
+    let mut config = user_config(&args.client);
+    config.items = args.items;
+    let (handle, mut events) = bound.drive(PoolUser::new(config, seed()?)).spawn();
+    let pool = args.pool.clone();
+    handle
+        .call(move |user, now| user.resolve(now, &pool))
+        .await?;
+    let result = loop {
+        match events.recv().await {
+            Some(Event::Resolved {
+                policy, elements, ..
+            }) => {
+                break print(&args, policy, &elements);
+            }
+            Some(Event::ResolveFailed { error, .. }) => {
+                break Err(Failure::failed(format!(
+                    "cannot resolve pool {}: {error}",
+                    args.pool
+                )));
+            }
+            Some(_) => {}
+            None => return Err(Failure::failed("the socket has failed")),
+        }
+    };
+    finish(handle, events).await;
+    result
+}
+
+fn print(args: &ResolveArgs, policy: PolicyType, elements: &[Element]) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    let objects: Vec<Value> = elements
+        .iter()
+        .map(|element| message::element(&element.to_wire()))
+        .collect();
+    if args.output == Output::Json {
+        let pool = json!({
+            "pool_handle": args.pool.to_string(),
+            "policy": { "type": policy.0, "name": policy.name() },
+            "pool_elements": objects,
+        });
+        writeln!(stdout, "{pool}")?;
+        return Ok(());
+    }
+    let count = objects.len();
+    writeln!(stdout, "{}: {}, {count} elements", args.pool, policy.name())?;
+    writeln!(
+        stdout,
+        "{:<12}{:<12}{:<10}{:<7}{:<40}POLICY VALUES",
+        "ELEMENT", "HOME", "TRANSPORT", "PORT", "ADDRESSES"
+    )?;
+    for (element, object) in elements.iter().zip(&objects) {
+        let transport = &object["user_transport"];
+        let addresses: Vec<_> = element
+            .user_transport
+            .as_transport()
+            .addresses()
+            .map(|address| address.to_string())
+            .collect();
+        writeln!(
+            stdout,
+            "{:<12}{:<12}{:<10}{:<7}{:<40}{}",
+            element.id.to_string(),
+            element.home_id.to_string(),
+            transport["protocol"].as_str().unwrap_or_default(),
+            transport["port"].to_string(),
+            addresses.join(","),
+            policy_values(&object["policy"]),
+        )?;
+    }
+    Ok(())
+}
+
+/// The values of an element for the policy: `weight=5`.
+fn policy_values(policy: &Value) -> String {
+    let values: Vec<_> = policy
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| !matches!(key.as_str(), "type" | "name"))
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    values.join(" ")
+}
