@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::ids::ServerId;
+
 /// How long a registration is valid without a re-registration (RFC 5354 §3.10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Life {
@@ -28,7 +30,9 @@ impl Dialect {
         match (self, life) {
             (_, Life::Forever) => -1,
             (Self::Rfc, Life::For(life)) => {
-                let seconds = life.as_secs() + u64::from(life.subsec_nanos() > 0);
+                let seconds = life
+                    .as_secs()
+                    .saturating_add((life.subsec_nanos() > 0).into());
                 i32::try_from(seconds).unwrap_or(i32::MAX)
             }
             (Self::Rsplib, Life::For(life)) => {
@@ -56,6 +60,24 @@ impl Dialect {
     /// which one is meant; both dialects accept the message with and without.
     pub fn keep_alive_names_element(self) -> bool {
         self == Self::Rsplib
+    }
+
+    /// Whether the registrar `own` gives way to `other` where both want to take over the same target. By the RFC the higher
+    /// identifier wins (RFC 5353 §3.5.1 2A), with the reference implementation the lower one.
+    pub fn takeover_yields(self, own: ServerId, other: ServerId) -> bool {
+        match self {
+            Self::Rfc => own < other,
+            Self::Rsplib => own > other,
+        }
+    }
+
+    /// How long a page of the handle table may be, in bytes, and how many elements it may have. The reference implementation
+    /// reads no longer ones.
+    pub(crate) fn table_page(self) -> (usize, usize) {
+        match self {
+            Self::Rfc => (crate::wire::MAX_MESSAGE, 1024),
+            Self::Rsplib => (1400, 128),
+        }
     }
 
     /// Whether an announcement without a transport means the datagram's source port instead of the ASAP port 3863

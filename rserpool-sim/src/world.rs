@@ -11,7 +11,9 @@ use rserpool_core::element::{self, PoolElement};
 use rserpool_core::registrar::{self, Registrar};
 use rserpool_core::user::{self, PoolUser};
 use rserpool_core::wire::{List, Policy, SctpTransport, Transport, TransportBuf, TransportUse};
-use rserpool_core::{ASAP_PORT, Action, AssocId, End, Input, Instant, Machine, PoolHandle, Ppid};
+use rserpool_core::{
+    ASAP_PORT, Action, AssocId, ENRP_PORT, End, Input, Instant, Machine, PoolHandle, Ppid,
+};
 use siphasher::sip::SipHasher13;
 
 use crate::Network;
@@ -124,11 +126,17 @@ impl World {
         }
     }
 
-    /// Adds a registrar, with the default configuration changed by `configure`.
+    /// Adds a registrar that knows all registrars so far, with the default configuration changed by `configure`.
     pub fn add_registrar(&mut self, configure: impl FnOnce(&mut registrar::Config)) -> NodeId {
         let address = SocketAddr::new(self.next_node().address(), ASAP_PORT);
         let mut config = registrar::Config::default();
         config.asap_addresses = vec![address];
+        config.enrp_addresses = vec![SocketAddr::new(address.ip(), ENRP_PORT)];
+        config.peers = self
+            .registrars()
+            .into_iter()
+            .map(|peer| SocketAddr::new(peer.ip(), ENRP_PORT))
+            .collect();
         configure(&mut config);
         let registrar = Registrar::new(config, self.now, self.node_seed());
         self.add(Role::Registrar(Box::new(registrar)))
@@ -433,7 +441,7 @@ impl World {
     fn settle(&mut self, id: NodeId) {
         while let Some(action) = self.nodes[usize::from(id.0)].poll_action() {
             match action {
-                Action::Connect { remote, .. } => self.connect(id, &remote),
+                Action::Connect { ppid, remote } => self.connect(id, ppid, &remote),
                 Action::Send {
                     association,
                     ppid,
@@ -454,17 +462,16 @@ impl World {
             .insert((self.now + delay, self.next), (to, delivery));
     }
 
-    fn connect(&mut self, from: NodeId, remote: &[SocketAddr]) {
+    fn connect(&mut self, from: NodeId, ppid: Ppid, remote: &[SocketAddr]) {
         let address = remote[0];
         let target = (0..)
             .map(NodeId)
             .zip(&self.nodes)
             .find(|(id, _)| id.address() == address.ip())
-            .map(|(id, node)| (id, node.alive));
-        let listens = address.port() == ASAP_PORT;
+            .map(|(id, node)| (id, node.alive, node.listens(address.port())));
         let to = match target {
-            Some((id, true)) if listens => id,
-            Some((_, true)) => {
+            Some((id, true, true)) => id,
+            Some((_, true, false)) => {
                 let refused = Delivery::ConnectFailed { remote: address };
                 return self.send(from, self.network.latency * 2, refused);
             }
@@ -480,6 +487,7 @@ impl World {
                 node.next_port += 1;
                 node.next_port
             }
+            _ if ppid == Ppid::ENRP => ENRP_PORT,
             _ => ASAP_PORT,
         };
         let local = SocketAddr::new(from.address(), port);
@@ -556,6 +564,14 @@ impl World {
 }
 
 impl Node {
+    fn listens(&self, port: u16) -> bool {
+        match self.role {
+            Role::Registrar(_) => port == ASAP_PORT || port == ENRP_PORT,
+            Role::Element(_) => port == ASAP_PORT,
+            Role::User(_) => false,
+        }
+    }
+
     fn poll_timeout(&self) -> Option<Instant> {
         match &self.role {
             Role::Registrar(machine) => machine.poll_timeout(),

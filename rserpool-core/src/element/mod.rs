@@ -378,16 +378,16 @@ impl PoolElement {
         let Some(&first) = remote.first() else {
             return;
         };
-        if self.peers.len() >= self.config.max_associations {
+        let known = self.peers.contains_key(&association);
+        if !known && self.peers.len() >= self.config.max_associations {
             self.counters.refused += 1;
             self.actions.abort(association);
             return;
         }
-        let peer = Peer {
+        self.peers.entry(association).or_insert(Peer {
             remote: first,
             session: false,
-        };
-        self.peers.insert(association, peer);
+        });
         if self
             .hunt
             .on_connected(association, remote, &mut self.actions)

@@ -112,21 +112,24 @@ impl<M: Copy> Ranked<M> {
     }
 
     pub(super) fn select(&mut self, items: usize, selected: &mut Vec<M>) {
-        let first: SmallVec<[((u128, u64), usize); 8]> = self
+        // One more, to see whether the last one has an equal.
+        let first: SmallVec<[((u128, u64), usize); 9]> = self
             .order
             .iter()
-            .take(items)
+            .take(items.saturating_add(1))
             .map(|(key, seat)| (*key, *seat))
             .collect();
-        let mut last_rank = None;
-        for (key, seat) in first {
+        let is_of =
+            |index: usize, rank: u128| first.get(index).is_some_and(|(key, _)| key.0 == rank);
+        for (index, &(key, seat)) in first.iter().enumerate().take(items) {
             let Some(standing) = self.seats.get_mut(seat) else {
                 continue;
             };
             selected.push(standing.member);
             standing.selections = standing.selections.saturating_add(1);
-            let leads_equals = last_rank.replace(key.0) != Some(key.0);
-            if leads_equals || standing.key() != key {
+            let leads = index == 0 || !is_of(index - 1, key.0);
+            let leads_others = leads && is_of(index + 1, key.0);
+            if leads_others || standing.key() != key {
                 self.requeue(seat, key);
             }
         }

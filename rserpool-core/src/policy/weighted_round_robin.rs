@@ -415,9 +415,12 @@ mod tests {
     #[test]
     fn a_new_weight_counts_at_once() {
         let (mut order, seats) = pool(&[u32::MAX, 0, 1]);
-        assert_eq!(row(&mut order, 3), [0, 0, 0]);
+        assert_eq!(row(&mut order, 4), [0, 2, 0, 0]);
         assert!(order.update(seats[1], u32::MAX));
-        assert_eq!(row(&mut order, 4), [1, 0, 1, 0]);
+        let row_of_two = row(&mut order, 100);
+        for member in [0, 1] {
+            assert_eq!(row_of_two.iter().filter(|m| **m == member).count(), 50);
+        }
         assert!(order.update(seats[0], 0));
         assert_eq!(row(&mut order, 3), [1, 1, 1]);
         assert!(order.update(seats[1], 0));

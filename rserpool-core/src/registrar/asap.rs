@@ -11,6 +11,7 @@ use crate::handlespace::{
 use crate::ids::{AssocId, PeId, PoolHandle, Ppid};
 use crate::time::Instant;
 use crate::wire::asap::{self, Message};
+use crate::wire::enrp::UpdateAction;
 use crate::wire::{
     Cause, CauseCode, DecodeError, List, PoolElement, SctpTransport, Transport, TransportBuf,
     TransportUse,
@@ -118,6 +119,7 @@ impl Registrar {
         match self.register(now, association, pool_handle, element) {
             Ok(registered) => {
                 self.counters.registrations += 1;
+                self.announce_update(UpdateAction::Add, registered.key);
                 let message = Message::RegistrationResponse {
                     rejected: false,
                     pool_handle,
@@ -334,6 +336,10 @@ impl Registrar {
         selected.clear();
         let selection = self.handlespace.select(pool_handle, items, &mut selected);
         match selection {
+            // While the table is being fetched, "unknown" would not be true.
+            Selection::UnknownPool if !self.is_running() => {
+                self.refuse_resolution(association, pool_handle, CauseCode::LACK_OF_RESOURCES);
+            }
             Selection::UnknownPool => {
                 self.refuse_resolution(association, pool_handle, CauseCode::UNKNOWN_POOL_HANDLE);
             }

@@ -40,6 +40,23 @@ pub struct Config {
     pub max_associations: usize,
     /// The limits of the handlespace.
     pub limits: Limits,
+    /// Where it speaks ENRP: what it tells its peers. Without any it has no peers.
+    pub enrp_addresses: Vec<SocketAddr>,
+    /// Peers to begin with: the first ones are asked to be the mentor (RFC 5353 §3.2.2.1). They are called again as long as they
+    /// are not there.
+    pub peers: Vec<SocketAddr>,
+    /// Whether it announces itself to its peers by multicast, too (no).
+    pub enrp_announce: bool,
+    /// PEER-HEARTBEAT-CYCLE (30 s).
+    pub peer_heartbeat_cycle: Duration,
+    /// MAX-TIME-LAST-HEARD (61 s).
+    pub max_time_last_heard: Duration,
+    /// MAX-TIME-NO-RESPONSE (5 s).
+    pub max_time_no_response: Duration,
+    /// Mean time between two full re-synchronisations with the peers, for what the checksum cannot see (1 h).
+    pub resync_interval: Duration,
+    /// How many peers there may be at most (64).
+    pub max_peers: usize,
 }
 
 impl Default for Config {
@@ -58,6 +75,14 @@ impl Default for Config {
             max_pool_handle: 32,
             max_associations: 10_000,
             limits: Limits::default(),
+            enrp_addresses: Vec::new(),
+            peers: Vec::new(),
+            enrp_announce: false,
+            peer_heartbeat_cycle: Duration::from_secs(30),
+            max_time_last_heard: Duration::from_secs(61),
+            max_time_no_response: Duration::from_secs(5),
+            resync_interval: Duration::from_secs(3600),
+            max_peers: 64,
         }
     }
 }
@@ -74,6 +99,8 @@ impl Config {
             Dialect::Rsplib => Self {
                 keep_alive_interval: Duration::from_secs(5),
                 default_items: 3,
+                peer_heartbeat_cycle: Duration::from_millis(2400),
+                max_time_last_heard: Duration::from_secs(5),
                 ..config
             },
         }
@@ -123,6 +150,23 @@ pub enum Event {
         /// Why.
         cause: CauseCode,
     },
+    /// Another registrar was heard for the first time, or again.
+    PeerFound {
+        /// The registrar.
+        server: ServerId,
+    },
+    /// A registrar is no peer any more: it is dead, and has been taken over.
+    PeerLost {
+        /// The registrar.
+        server: ServerId,
+    },
+    /// This registrar has taken over the elements of a dead one.
+    TakenOver {
+        /// The dead one.
+        server: ServerId,
+        /// How many elements.
+        elements: usize,
+    },
 }
 
 /// What a registrar counts.
@@ -149,4 +193,12 @@ pub struct Counters {
     pub unexpected: u64,
     /// Associations refused because of the cap.
     pub refused_associations: u64,
+    /// Peers refused because of the cap.
+    pub refused_peers: u64,
+    /// Handle tables asked for.
+    pub downloads: u64,
+    /// Takeovers completed.
+    pub takeovers: u64,
+    /// Errors that peers reported.
+    pub peer_errors: u64,
 }

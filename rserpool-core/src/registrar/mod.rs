@@ -13,6 +13,11 @@
 mod announce;
 mod asap;
 mod config;
+mod enrp;
+mod scope;
+mod startup;
+mod sync;
+mod takeover;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -24,6 +29,8 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use self::announce::Announcer;
+use self::scope::Scope;
+use self::sync::Upload;
 use self::watch::Watch;
 use crate::handlespace::{ElementKey, Handlespace};
 use crate::ids::{AssocId, Ppid, ServerId};
@@ -44,6 +51,26 @@ enum Timer {
     Announce,
     /// When another registrar's announcement is outdated.
     Outdated(ServerId),
+    /// When to tell the peers that this registrar is there.
+    Heartbeat,
+    /// When a peer has been silent for too long.
+    LastHeard(ServerId),
+    /// When a peer that was asked must have answered.
+    NoResponse(ServerId),
+    /// When another one's takeover of a peer must have come to an end.
+    Suspicion(ServerId),
+    /// When all peers must have acknowledged a takeover of one's own.
+    Takeover(ServerId),
+    /// When to ask the next claimed elements.
+    Claims,
+    /// When the next page of a peer's table must have come.
+    Download(ServerId),
+    /// When a peer must have asked for the next page.
+    Upload(ServerId),
+    /// When to go on to the next mentor.
+    Mentor,
+    /// When to fetch all peers' tables again.
+    Resync,
 }
 
 /// A peer that the registrar has an association with: an element, a user, or not known yet.
@@ -52,6 +79,10 @@ struct Peer {
     remote: Vec<SocketAddr>,
     /// The elements that registered on it.
     elements: BTreeSet<ElementKey>,
+    /// The registrar that is reached on it.
+    server: Option<ServerId>,
+    /// The table that is being sent to one who is no peer.
+    upload: Option<Upload>,
 }
 
 impl Peer {
@@ -72,6 +103,7 @@ pub struct Registrar {
     /// Elements that wait for an association to be asked on.
     calls: BTreeMap<SocketAddr, BTreeSet<ElementKey>>,
     announcer: Announcer,
+    scope: Scope,
     timers: Timers<Timer>,
     actions: Actions<Event>,
     counters: Counters,
@@ -87,24 +119,23 @@ impl Registrar {
             .server_id
             .filter(|id| *id != ServerId::default())
             .unwrap_or_else(|| ServerId(rng.nonzero_u32()));
-        let mut timers = Timers::new();
-        if config.announce {
-            timers.set(Timer::Announce, now);
-        }
-        Self {
+        let mut registrar = Self {
             handlespace: Handlespace::new(rng.fork(), config.limits.clone()),
-            config,
             id,
             rng,
             peers: BTreeMap::new(),
             watches: BTreeMap::new(),
             calls: BTreeMap::new(),
             announcer: Announcer::default(),
-            timers,
+            scope: Scope::new(&config.peers),
+            config,
+            timers: Timers::new(),
             actions: Actions::new(),
             counters: Counters::default(),
             selected: Vec::new(),
-        }
+        };
+        registrar.start(now);
+        registrar
     }
 
     /// Its identifier.
@@ -117,24 +148,37 @@ impl Registrar {
         &self.handlespace
     }
 
+    /// Whether its initialization is completed (RFC 5353 §3.2): before, it refuses to be anybody's mentor.
+    pub fn is_running(&self) -> bool {
+        self.scope.startup.is_running()
+    }
+
+    /// The registrars that it knows.
+    pub fn peers(&self) -> impl Iterator<Item = ServerId> + '_ {
+        self.scope.servers.keys().copied()
+    }
+
     /// What it has counted.
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
     fn on_connected(&mut self, now: Instant, association: AssocId, remote: &[SocketAddr]) {
-        if self.peers.len() >= self.config.max_associations {
+        let known = self.peers.contains_key(&association);
+        if !known && self.peers.len() >= self.config.max_associations {
             self.counters.refused_associations += 1;
             self.actions.abort(association);
             return;
         }
         const MAX_ADDRESSES: usize = 64;
-        let peer = Peer {
+        self.peers.entry(association).or_insert_with(|| Peer {
             remote: remote.iter().take(MAX_ADDRESSES).copied().collect(),
             elements: BTreeSet::new(),
-        };
-        self.peers.insert(association, peer);
+            server: None,
+            upload: None,
+        });
         self.on_call_answered(now, association, remote);
+        self.on_enrp_connected(association, remote);
     }
 }
 
@@ -147,8 +191,17 @@ impl Machine for Registrar {
                 association,
                 remote,
             } => self.on_connected(now, association, remote),
+            Input::ConnectFailed { remote } if self.scope.is_call(remote) => {
+                self.on_enrp_call_failed(now, remote);
+            }
             Input::ConnectFailed { remote } => self.on_call_failed(remote),
             Input::Disconnected { association, .. } => self.on_disconnected(now, association),
+            Input::Message {
+                association,
+                ppid: Ppid::ENRP,
+                bytes,
+                ..
+            } if self.peers.contains_key(&association) => self.on_enrp(now, association, bytes),
             Input::Message {
                 association,
                 ppid: Ppid::ASAP,
@@ -167,6 +220,11 @@ impl Machine for Registrar {
                 bytes,
                 ..
             } => self.on_announcement(now, bytes),
+            Input::Announcement {
+                ppid: Ppid::ENRP,
+                bytes,
+                ..
+            } if self.config.enrp_announce => self.on_enrp_announcement(now, bytes),
             Input::Announcement { .. } => self.counters.unexpected += 1,
         }
     }
@@ -179,6 +237,16 @@ impl Machine for Registrar {
                 Timer::Life(key) => self.on_life_ended(key),
                 Timer::Announce => self.announce(now),
                 Timer::Outdated(server) => self.announcer.forget(server),
+                Timer::Heartbeat => self.on_heartbeat(now),
+                Timer::LastHeard(server) => self.probe(now, server),
+                Timer::NoResponse(server) => self.on_no_response(now, server),
+                Timer::Suspicion(server) => self.on_suspicion_ended(now, server),
+                Timer::Takeover(server) => self.on_takeover_timeout(now, server),
+                Timer::Claims => self.on_claims(now),
+                Timer::Download(server) => self.stop_download(now, server),
+                Timer::Upload(server) => self.on_upload_timeout(server),
+                Timer::Mentor => self.on_mentor_timeout(now),
+                Timer::Resync => self.on_resync(now),
             }
         }
     }

@@ -9,12 +9,17 @@ use crate::handlespace::ElementKey;
 use crate::ids::{AssocId, PeId, Ppid};
 use crate::time::Instant;
 use crate::wire::asap::{self, Message};
+use crate::wire::enrp::UpdateAction;
 
 /// What is known of an element of our own beyond the handlespace.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     /// The association it registered on, while it lasts.
     pub(super) association: Option<AssocId>,
+    /// Whether it registered on that association, not only answered on it.
+    pub(super) registered: bool,
+    /// Whether it is to adopt this registrar as its home.
+    claiming: bool,
     /// The hosts that reported it since it last acknowledged anything.
     reporters: BTreeSet<IpAddr>,
     /// Whether an association to it was asked for.
@@ -33,6 +38,8 @@ impl Registrar {
         self.bind(association, key);
         if let Some(watch) = self.watches.get_mut(&key) {
             watch.reporters.clear();
+            watch.registered = true;
+            watch.claiming = false;
         }
         self.timers.cancel(Timer::Acknowledgement(key));
         self.schedule(now, key);
@@ -49,6 +56,7 @@ impl Registrar {
             forget_call(&mut self.calls, address, key);
         }
         let old = watch.association.replace(association);
+        watch.registered &= old == Some(association);
         if let Some(old) = old.filter(|old| *old != association)
             && let Some(peer) = self.peers.get_mut(&old)
         {
@@ -92,7 +100,7 @@ impl Registrar {
         };
         let named = self.config.dialect.keep_alive_names_element();
         let message = Message::EndpointKeepAlive {
-            home: false,
+            home: self.watches.get(&key).is_some_and(|watch| watch.claiming),
             server_id: self.id,
             pool_handle: element.pool.as_bytes(),
             pe_id: named.then_some(element.id),
@@ -197,6 +205,7 @@ impl Registrar {
         self.timers.cancel(Timer::Acknowledgement(key));
         if let Some(watch) = self.watches.get_mut(&key) {
             watch.reporters.clear();
+            watch.claiming = false;
         }
         self.schedule(now, key);
     }
@@ -251,6 +260,9 @@ impl Registrar {
         let Some(peer) = self.peers.remove(&association) else {
             return;
         };
+        if let Some(server) = peer.server {
+            self.on_enrp_disconnected(now, server, association);
+        }
         for key in peer.elements {
             if let Some(watch) = self.watches.get_mut(&key) {
                 watch.association = None;
@@ -260,8 +272,39 @@ impl Registrar {
         }
     }
 
-    /// Takes an element out of the handlespace, with all that belongs to it.
+    /// An element of a dead registrar becomes one's own: it is asked to adopt this registrar (RFC 5353 §3.5.2).
+    pub(super) fn claim(&mut self, now: Instant, key: ElementKey) {
+        let Some(element) = self.handlespace.get(key) else {
+            return;
+        };
+        match element.life {
+            Life::For(life) => self.timers.set(Timer::Life(key), now + life),
+            Life::Forever => self.timers.cancel(Timer::Life(key)),
+        }
+        self.watches.entry(key).or_default().claiming = true;
+        self.timers.cancel(Timer::Acknowledgement(key));
+        self.ask(now, key);
+    }
+
+    /// An element of one's own has a new home: it is watched no longer.
+    pub(super) fn let_go(&mut self, key: ElementKey) {
+        self.unwatch(key);
+    }
+
+    /// Takes an element of one's own out of the handlespace, with all that belongs to it, and tells the peers.
     pub(super) fn remove(&mut self, key: ElementKey, reason: Removal) {
+        self.announce_update(UpdateAction::Delete, key);
+        self.unwatch(key);
+        if let Some(element) = self.handlespace.deregister(key) {
+            self.actions.notify(Event::Removed {
+                pool_handle: element.pool,
+                pe_id: element.id,
+                reason,
+            });
+        }
+    }
+
+    fn unwatch(&mut self, key: ElementKey) {
         for timer in [
             Timer::KeepAlive(key),
             Timer::Acknowledgement(key),
@@ -279,13 +322,6 @@ impl Registrar {
             {
                 peer.elements.remove(&key);
             }
-        }
-        if let Some(element) = self.handlespace.deregister(key) {
-            self.actions.notify(Event::Removed {
-                pool_handle: element.pool,
-                pe_id: element.id,
-                reason,
-            });
         }
     }
 }

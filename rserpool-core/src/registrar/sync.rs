@@ -1,0 +1,306 @@
+//! Handle tables from and to peers: the download at the start and the re-synchronisation after an audit
+//! (RFC 5353 §3.2.3, §3.6.3).
+//!
+//! A table comes in pages. The one who fetches asks for each page and waits MAX-TIME-NO-RESPONSE for it; the one who serves
+//! remembers the last element that it sent, for as long.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use smallvec::SmallVec;
+
+use super::{Registrar, Timer};
+use crate::handlespace::ElementKey;
+use crate::ids::{AssocId, PeId, PoolHandle, ServerId};
+use crate::time::Instant;
+use crate::wire::enrp::{MessageBody, Pool};
+use crate::wire::{List, PoolElement};
+
+/// A table that is being fetched from a peer.
+#[derive(Debug)]
+pub(super) struct Download {
+    /// Only the peer's own elements (W), or all.
+    own_only: bool,
+    /// The peer's elements that have not been seen in the table yet (RFC 5353 §3.6.3 step 1).
+    marked: BTreeSet<ElementKey>,
+    received: usize,
+}
+
+/// A table that a peer is fetching.
+#[derive(Debug)]
+pub(super) struct Upload {
+    own_only: bool,
+    after: (PoolHandle, PeId),
+}
+
+impl Registrar {
+    /// Asks a peer for its table: with `own_only` for the elements that it owns, to replace what is known of them.
+    pub(super) fn start_download(&mut self, now: Instant, id: ServerId, own_only: bool) {
+        let marked = if own_only {
+            self.handlespace.owned_by(id).collect()
+        } else {
+            BTreeSet::new()
+        };
+        let Some(server) = self.scope.servers.get_mut(&id) else {
+            return;
+        };
+        if server.download.is_some() {
+            return;
+        }
+        server.download = Some(Download {
+            own_only,
+            marked,
+            received: 0,
+        });
+        self.counters.downloads += 1;
+        self.request_page(now, id, own_only);
+    }
+
+    fn request_page(&mut self, now: Instant, id: ServerId, own_only: bool) {
+        self.send_server(id, MessageBody::HandleTableRequest { own_only });
+        self.timers
+            .set(Timer::Download(id), now + self.config.max_time_no_response);
+    }
+
+    /// The download comes to nothing: what was received stays, what was not is left as it was.
+    pub(super) fn stop_download(&mut self, now: Instant, id: ServerId) {
+        self.timers.cancel(Timer::Download(id));
+        let download = self
+            .scope
+            .servers
+            .get_mut(&id)
+            .and_then(|server| server.download.take());
+        if download.is_some() {
+            self.on_mentor_failed(now, id);
+        }
+    }
+
+    /// An element has gone or has a new home: it is none of the marked ones any more.
+    pub(super) fn unmark(&mut self, id: ServerId, key: ElementKey) {
+        if let Some(server) = self.scope.servers.get_mut(&id)
+            && let Some(download) = &mut server.download
+        {
+            download.marked.remove(&key);
+        }
+    }
+
+    /// A page has come (RFC 5353 §3.2.3 steps 3–5, §3.6.3 steps 4, 5). One that nobody asked for counts for nothing.
+    pub(super) fn on_table(
+        &mut self,
+        now: Instant,
+        id: ServerId,
+        (rejected, more): (bool, bool),
+        pools: List<'_, Pool<'_>>,
+    ) {
+        let Some(download) = self
+            .scope
+            .servers
+            .get_mut(&id)
+            .and_then(|server| server.download.as_mut())
+        else {
+            self.counters.unexpected += 1;
+            return;
+        };
+        let own_only = download.own_only;
+        let count: usize = pools.iter().map(|pool| pool.pool_elements.len()).sum();
+        download.received += count;
+        // A table that has no end, or pages without anything in them, are no table.
+        let endless = more && (count == 0 || download.received > self.config.limits.elements);
+        if rejected || endless {
+            return self.stop_download(now, id);
+        }
+        for pool in pools {
+            for element in pool.pool_elements {
+                self.transfer(now, id, own_only, (pool.pool_handle, &element));
+            }
+        }
+        if more {
+            self.request_page(now, id, own_only);
+        } else {
+            self.finish_download(now, id);
+        }
+    }
+
+    /// One entry of a table. In a table of own elements all must be the sender's.
+    fn transfer(
+        &mut self,
+        now: Instant,
+        id: ServerId,
+        own_only: bool,
+        (pool_handle, element): (&[u8], &PoolElement<'_>),
+    ) {
+        let home = element.home_id;
+        if home == self.id || home == ServerId::default() || (own_only && home != id) {
+            self.counters.unexpected += u64::from(home != self.id);
+            return;
+        }
+        // An owner that nobody has heard of may be dead: its silence is watched, and its elements taken over.
+        if self.ensure_server(now, home).is_some()
+            && let Some(key) = self.accept(now, pool_handle, element)
+        {
+            self.unmark(id, key);
+        }
+    }
+
+    fn finish_download(&mut self, now: Instant, id: ServerId) {
+        self.timers.cancel(Timer::Download(id));
+        let download = self
+            .scope
+            .servers
+            .get_mut(&id)
+            .and_then(|server| server.download.take());
+        for key in download.into_iter().flat_map(|download| download.marked) {
+            let still = self
+                .handlespace
+                .get(key)
+                .is_some_and(|element| element.home == id);
+            if still {
+                self.handlespace.deregister(key);
+            }
+        }
+        self.on_mentor_table_complete(now, id);
+    }
+
+    /// A peer asks for the next page of the table (RFC 5353 §3.2.3 step 2). An unknown one, such as a tool that only looks,
+    /// gets the answer and is remembered for nothing but the page.
+    pub(super) fn on_table_request(
+        &mut self,
+        now: Instant,
+        association: AssocId,
+        sender: ServerId,
+        own_only: bool,
+    ) {
+        if !self.scope.startup.is_running() {
+            self.reject_table(association, sender);
+            return;
+        }
+        let session = match self.scope.servers.get_mut(&sender) {
+            Some(server) => server.upload.take(),
+            None => self
+                .peers
+                .get_mut(&association)
+                .and_then(|peer| peer.upload.take()),
+        };
+        let after = session
+            .filter(|session| session.own_only == own_only)
+            .map(|session| session.after);
+        let (bytes, rest) = self.table_page(sender, own_only, after.as_ref());
+        if let Some(bytes) = bytes {
+            self.actions
+                .send(association, crate::ids::Ppid::ENRP, 0, bytes);
+        }
+        let upload = rest.map(|after| Upload { own_only, after });
+        let known = self.scope.servers.get_mut(&sender);
+        let open = upload.is_some();
+        match known {
+            Some(server) => server.upload = upload,
+            None => {
+                if let Some(peer) = self.peers.get_mut(&association) {
+                    peer.upload = upload;
+                }
+                return;
+            }
+        }
+        if open {
+            self.timers.set(
+                Timer::Upload(sender),
+                now + self.config.max_time_no_response,
+            );
+        } else {
+            self.timers.cancel(Timer::Upload(sender));
+        }
+    }
+
+    /// The peer has not asked for the next page (RFC 5353 §3.2.3).
+    pub(super) fn on_upload_timeout(&mut self, id: ServerId) {
+        if let Some(server) = self.scope.servers.get_mut(&id) {
+            server.upload = None;
+        }
+    }
+
+    fn reject_table(&mut self, association: AssocId, sender: ServerId) {
+        let body = MessageBody::HandleTableResponse {
+            rejected: true,
+            more: false,
+            pools: List::EMPTY,
+        };
+        self.answer_enrp(association, sender, body);
+    }
+
+    /// The elements after `after` that fit into one message, and the last of them where more are to come.
+    fn table_page(
+        &self,
+        receiver: ServerId,
+        own_only: bool,
+        after: Option<&(PoolHandle, PeId)>,
+    ) -> (Option<bytes::Bytes>, Option<(PoolHandle, PeId)>) {
+        let after = after.map(|(pool, id)| (pool.as_bytes(), *id));
+        let dialect = self.config.dialect;
+        let (bytes, count) = dialect.table_page();
+        let mut keys: SmallVec<[ElementKey; 128]> = SmallVec::new();
+        // One more than a page has, to see whether there is more.
+        if own_only {
+            keys.extend(self.handlespace.owned_after(self.id, after).take(count + 1));
+        } else {
+            keys.extend(self.handlespace.elements_after(after).take(count + 1));
+        }
+        let elements: Vec<_> = keys
+            .iter()
+            .filter_map(|key| self.handlespace.get(*key))
+            .map(|element| {
+                (
+                    element,
+                    element.to_wire(dialect.life_to_wire(element.life), true),
+                )
+            })
+            .collect();
+        let mut fitting = elements.len().min(count);
+        loop {
+            let page = &elements[..fitting];
+            let more = fitting < elements.len();
+            let encoded = self.encode_page(receiver, more, page);
+            if let Some(encoded) = encoded.filter(|encoded| encoded.len() <= bytes || fitting <= 1)
+            {
+                let last = page.last().filter(|_| more);
+                return (
+                    Some(encoded),
+                    last.map(|(element, _)| (element.pool.clone(), element.id)),
+                );
+            }
+            if fitting == 0 {
+                return (None, None);
+            }
+            fitting /= 2;
+        }
+    }
+
+    fn encode_page(
+        &self,
+        receiver: ServerId,
+        more: bool,
+        page: &[(&crate::handlespace::Element, PoolElement<'_>)],
+    ) -> Option<bytes::Bytes> {
+        let wire: Vec<_> = page.iter().map(|(_, wire)| *wire).collect();
+        let mut pools: Vec<Pool<'_>> = Vec::new();
+        let mut start = 0;
+        for group in page.chunk_by(|(one, _), (other, _)| one.pool == other.pool) {
+            let end = start + group.len();
+            pools.push(Pool {
+                pool_handle: group[0].0.pool.as_bytes(),
+                pool_elements: List::Slice(&wire[start..end]),
+            });
+            start = end;
+        }
+        crate::wire::enrp::Message {
+            sender: self.id,
+            receiver,
+            body: MessageBody::HandleTableResponse {
+                rejected: false,
+                more,
+                pools: List::Slice(&pools),
+            },
+        }
+        .to_bytes()
+        .ok()
+    }
+}
