@@ -9,6 +9,7 @@ mod demo;
 mod element;
 mod registrar;
 mod resolve;
+mod sim;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -33,6 +34,8 @@ enum Command {
     Connect(connect::ConnectArgs),
     /// See a pool lose its servers, and a client go on: everything in this process, for some seconds.
     Demo,
+    /// Simulate whole scopes with faults, and check that nothing is lost.
+    Sim(sim::Args),
     /// Show the ASAP and ENRP messages in packet captures, or in hexadecimal digits.
     Decode(decode::Args),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Command::Resolve(args) => common::run("warn", resolve::run(args)),
         Command::Connect(args) => common::run("info", connect::run(args)),
         Command::Demo => common::run("error", demo::run()),
+        Command::Sim(args) => sim::simulate(&args),
         Command::Decode(args) => decode::run(&args),
     }
 }

@@ -18,8 +18,22 @@
 
 extern crate alloc;
 
+mod attacks;
+mod check;
+mod faults;
+mod kernel;
 mod network;
+mod node;
+mod ops;
+mod options;
+mod plan;
+pub mod policies;
+mod run;
+mod trace;
 mod world;
 
-pub use network::Network;
-pub use world::{NodeId, Told, World};
+pub use network::{Cut, CutId, Network};
+pub use node::{NodeId, Told};
+pub use options::{Distribution, Mix, Options, Report, UnknownMix};
+pub use run::{run, run_traced};
+pub use world::World;

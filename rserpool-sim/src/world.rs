@@ -3,92 +3,29 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use core::hash::{Hash, Hasher};
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::SocketAddr;
 use core::time::Duration;
 
-use bytes::Bytes;
 use rserpool_core::element::{self, PoolElement};
 use rserpool_core::registrar::{self, Registrar};
 use rserpool_core::user::{self, PoolUser};
 use rserpool_core::wire::{List, Policy, SctpTransport, Transport, TransportBuf, TransportUse};
 use rserpool_core::{
-    ASAP_PORT, Action, AssocId, ENRP_PORT, End, Input, Instant, Machine, PoolHandle, Ppid,
+    ASAP_PORT, Action, AssocId, ENRP_PORT, End, Input, Instant, PoolHandle, Rng,
 };
 use siphasher::sip::SipHasher13;
 
-use crate::Network;
+use crate::kernel::{Attempt, Delivery, EndId, Kernel};
+use crate::network::CutId;
+use crate::node::{Blueprint, Life, Node, NodeId, Role, Told};
+use crate::{Network, trace};
 
-/// A host of the world. Its address is 10.0.x.y with its number plus one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(pub u16);
-
-impl NodeId {
-    /// The host's address.
-    pub fn address(self) -> IpAddr {
-        let [high, low] = (self.0 + 1).to_be_bytes();
-        Ipv4Addr::new(10, 0, high, low).into()
-    }
-}
-
-/// What a machine told its user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// A registrar.
-    Registrar(registrar::Event),
-    /// A pool element.
-    Element(element::Event),
-    /// A pool user.
-    User(user::Event),
-}
-
+/// What happens at a time.
 #[derive(Debug)]
-enum Role {
-    Registrar(Box<Registrar>),
-    Element(Box<PoolElement>),
-    User(Box<PoolUser>),
-}
-
-#[derive(Debug)]
-struct Node {
-    role: Role,
-    alive: bool,
-    next_port: u16,
-}
-
-/// One end of an association.
-#[derive(Clone, Copy, Debug)]
-struct Link {
-    node: NodeId,
-    association: AssocId,
-    address: SocketAddr,
-}
-
-/// What is on its way to a node.
-#[derive(Debug)]
-enum Delivery {
-    Connected {
-        association: AssocId,
-        remote: SocketAddr,
-        called: bool,
-    },
-    ConnectFailed {
-        remote: SocketAddr,
-    },
-    Disconnected {
-        association: AssocId,
-        end: End,
-    },
-    Message {
-        association: AssocId,
-        ppid: Ppid,
-        stream: u16,
-        bytes: Bytes,
-    },
-    Announcement {
-        source: SocketAddr,
-        ppid: Ppid,
-        bytes: Bytes,
-    },
+pub(crate) enum Due {
+    Delivery(NodeId, Delivery),
+    Attempt(Attempt),
+    Silence(EndId, CutId),
 }
 
 /// The world.
@@ -96,33 +33,50 @@ enum Delivery {
 pub struct World {
     /// The properties of its links; they may change at any time.
     pub network: Network,
-    seed: u64,
-    now: Instant,
-    nodes: Vec<Node>,
-    queue: BTreeMap<(Instant, u64), (NodeId, Delivery)>,
-    /// The other end of each association.
-    links: BTreeMap<(NodeId, AssocId), Link>,
-    /// The associations that a machine knows of.
-    open: BTreeSet<(NodeId, AssocId)>,
-    next: u64,
-    told: Vec<(Instant, NodeId, Told)>,
-    trace: SipHasher13,
+    /// Whether the invariants are checked after every event (yes).
+    pub checked: bool,
+    pub(crate) seed: u64,
+    pub(crate) now: Instant,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) kernel: Kernel,
+    pub(crate) next: u64,
+    pub(crate) told: Vec<(Instant, NodeId, Told)>,
+    pub(crate) violations: Vec<String>,
+    pub(crate) events: u64,
+    queue: BTreeMap<(Instant, u64), Due>,
+    deadlines: BTreeSet<(Instant, NodeId)>,
+    order: u64,
+    rng: Rng,
+    hash: SipHasher13,
+    /// The events in words, where wanted.
+    pub(crate) words: Option<Vec<String>>,
+    /// How many events have happened at this very instant.
+    burst: u32,
 }
 
 impl World {
     /// An empty world.
     pub fn new(seed: u64) -> Self {
+        let mut key = [0x5a; 32];
+        key[..8].copy_from_slice(&seed.to_le_bytes());
         Self {
             network: Network::default(),
+            checked: true,
             seed,
             now: Instant::EPOCH,
             nodes: Vec::new(),
-            queue: BTreeMap::new(),
-            links: BTreeMap::new(),
-            open: BTreeSet::new(),
+            kernel: Kernel::default(),
             next: 0,
             told: Vec::new(),
-            trace: SipHasher13::new_with_keys(seed, 0),
+            violations: Vec::new(),
+            events: 0,
+            queue: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            order: 0,
+            rng: Rng::from_seed(key),
+            hash: SipHasher13::new_with_keys(seed, 0),
+            words: None,
+            burst: 0,
         }
     }
 
@@ -138,8 +92,7 @@ impl World {
             .map(|peer| SocketAddr::new(peer.ip(), ENRP_PORT))
             .collect();
         configure(&mut config);
-        let registrar = Registrar::new(config, self.now, self.node_seed());
-        self.add(Role::Registrar(Box::new(registrar)))
+        self.add(Blueprint::Registrar(Box::new(config)))
     }
 
     /// Adds a pool element that knows all registrars so far and serves on SCTP.
@@ -159,8 +112,7 @@ impl World {
             element::Config::new(PoolHandle::from(pool), transport, Policy::RoundRobin);
         config.hunt.registrars = self.registrars();
         configure(&mut config);
-        let element = PoolElement::new(config, self.node_seed());
-        self.add(Role::Element(Box::new(element)))
+        self.add(Blueprint::Element(Box::new(config)))
     }
 
     /// Adds a pool user that knows all registrars so far.
@@ -168,18 +120,18 @@ impl World {
         let mut config = user::Config::default();
         config.hunt.registrars = self.registrars();
         configure(&mut config);
-        let user = PoolUser::new(config, self.node_seed());
-        self.add(Role::User(Box::new(user)))
+        self.add(Blueprint::User(Box::new(config)))
     }
 
-    fn next_node(&self) -> NodeId {
+    pub(crate) fn next_node(&self) -> NodeId {
         NodeId(u16::try_from(self.nodes.len()).expect("a world has fewer than 65,536 hosts"))
     }
 
-    fn node_seed(&self) -> [u8; 32] {
+    pub(crate) fn node_seed(&self, id: NodeId, starts: u16) -> [u8; 32] {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&self.seed.to_le_bytes());
-        seed[8..10].copy_from_slice(&self.next_node().0.to_le_bytes());
+        seed[8..10].copy_from_slice(&id.0.to_le_bytes());
+        seed[10..12].copy_from_slice(&starts.to_le_bytes());
         seed
     }
 
@@ -192,13 +144,10 @@ impl World {
             .collect()
     }
 
-    fn add(&mut self, role: Role) -> NodeId {
+    pub(crate) fn add(&mut self, blueprint: Blueprint) -> NodeId {
         let id = self.next_node();
-        self.nodes.push(Node {
-            role,
-            alive: true,
-            next_port: 10_000,
-        });
+        let role = blueprint.build(self.now, self.node_seed(id, 1));
+        self.nodes.push(Node::new(role, blueprint));
         self.settle(id);
         id
     }
@@ -208,9 +157,35 @@ impl World {
         self.now
     }
 
+    /// How many events have happened.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
     /// A hash of everything that has happened: equal for equal seeds.
     pub fn trace_hash(&self) -> u64 {
-        self.trace.finish()
+        self.hash.finish()
+    }
+
+    /// From now on all events are kept in words, for [`World::take_trace`].
+    pub fn trace(&mut self) {
+        self.words.get_or_insert_default();
+    }
+
+    /// What has happened since the last call, a line an event; nothing where [`World::trace`] was not called.
+    pub fn take_trace(&mut self) -> Vec<String> {
+        self.words.as_mut().map(core::mem::take).unwrap_or_default()
+    }
+
+    /// What was found to be wrong.
+    pub fn take_violations(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.violations)
+    }
+
+    pub(crate) fn note(&mut self, text: impl FnOnce() -> String) {
+        if let Some(words) = &mut self.words {
+            words.push(format!("{:?} {}", self.now, text()));
+        }
     }
 
     /// Gives a command to a registrar, or looks at it.
@@ -222,10 +197,12 @@ impl World {
         id: NodeId,
         command: impl FnOnce(&mut Registrar, Instant) -> R,
     ) -> R {
-        let Role::Registrar(machine) = &mut self.nodes[usize::from(id.0)].role else {
+        let node = &mut self.nodes[id.index()];
+        let now = node.local(self.now);
+        let Role::Registrar(machine) = &mut node.role else {
             panic!("{id:?} is no registrar");
         };
-        let result = command(machine, self.now);
+        let result = command(machine, now);
         self.settle(id);
         result
     }
@@ -239,10 +216,12 @@ impl World {
         id: NodeId,
         command: impl FnOnce(&mut PoolElement, Instant) -> R,
     ) -> R {
-        let Role::Element(machine) = &mut self.nodes[usize::from(id.0)].role else {
+        let node = &mut self.nodes[id.index()];
+        let now = node.local(self.now);
+        let Role::Element(machine) = &mut node.role else {
             panic!("{id:?} is no pool element");
         };
-        let result = command(machine, self.now);
+        let result = command(machine, now);
         self.settle(id);
         result
     }
@@ -252,10 +231,12 @@ impl World {
     /// # Panics
     /// Where the node is none.
     pub fn user<R>(&mut self, id: NodeId, command: impl FnOnce(&mut PoolUser, Instant) -> R) -> R {
-        let Role::User(machine) = &mut self.nodes[usize::from(id.0)].role else {
+        let node = &mut self.nodes[id.index()];
+        let now = node.local(self.now);
+        let Role::User(machine) = &mut node.role else {
             panic!("{id:?} is no pool user");
         };
-        let result = command(machine, self.now);
+        let result = command(machine, now);
         self.settle(id);
         result
     }
@@ -276,41 +257,6 @@ impl World {
             .collect()
     }
 
-    /// A process dies and its kernel tells the peers: every association is aborted.
-    pub fn crash(&mut self, id: NodeId) {
-        let latency = self.network.latency;
-        self.end_all(id, latency);
-    }
-
-    /// A host is cut off without a word: its peers notice by its silence.
-    pub fn vanish(&mut self, id: NodeId) {
-        let detection = self.network.detection;
-        self.end_all(id, detection);
-    }
-
-    fn end_all(&mut self, id: NodeId, delay: Duration) {
-        self.nodes[usize::from(id.0)].alive = false;
-        let ends: Vec<_> = self
-            .links
-            .range((id, AssocId(0))..=(id, AssocId(u64::MAX)))
-            .map(|(key, other)| (*key, *other))
-            .collect();
-        for (key, other) in ends {
-            self.links.remove(&key);
-            self.links.remove(&(other.node, other.association));
-            let end = Delivery::Disconnected {
-                association: other.association,
-                end: End::Lost,
-            };
-            self.send(other.node, delay, end);
-        }
-    }
-
-    /// A process stands still: what comes is lost, timers rest, and its kernel keeps the associations up.
-    pub fn pause(&mut self, id: NodeId) {
-        self.nodes[usize::from(id.0)].alive = false;
-    }
-
     /// Runs for a while.
     pub fn run_for(&mut self, duration: Duration) {
         self.run_until(self.now + duration);
@@ -319,46 +265,91 @@ impl World {
     /// Runs until `end`: everything that is due by then has happened.
     pub fn run_until(&mut self, end: Instant) {
         while let Some(next) = self.next_instant().filter(|next| *next <= end) {
-            self.now = self.now.max(next);
+            if next > self.now {
+                self.now = next;
+                self.burst = 0;
+            }
+            // I8: no time passes in a loop without an end.
+            const BURST: u32 = 1_000_000;
+            self.burst += 1;
+            if self.burst > BURST {
+                self.violations.push(format!("{:?} I8: time stands still", self.now));
+                return;
+            }
             self.step();
         }
         self.now = self.now.max(end);
     }
 
     fn next_instant(&self) -> Option<Instant> {
-        let delivery = self.queue.first_key_value().map(|((at, _), _)| *at);
-        let timers = self
-            .nodes
-            .iter()
-            .filter(|node| node.alive)
-            .filter_map(Node::poll_timeout);
-        timers.chain(delivery).min()
+        let due = self.queue.first_key_value().map(|((at, _), _)| *at);
+        let deadline = self.deadlines.first().map(|(at, _)| *at);
+        match (due, deadline) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
     }
 
     fn step(&mut self) {
+        self.events += 1;
         if let Some(entry) = self.queue.first_entry()
             && entry.key().0 <= self.now
         {
-            let (id, delivery) = entry.remove();
-            self.deliver(id, &delivery);
-            return;
-        }
-        for index in 0..self.nodes.len() {
-            let node = &mut self.nodes[index];
-            let due = node.poll_timeout().is_some_and(|at| at <= self.now);
-            if node.alive && due {
-                node.handle_timeout(self.now);
-                self.settle(NodeId(u16::try_from(index).expect("checked by `add`")));
+            match entry.remove() {
+                Due::Delivery(id, delivery) => self.deliver(id, delivery),
+                Due::Attempt(attempt) => self.attempt(attempt),
+                Due::Silence(end, cut) => self.silence(end, cut),
             }
+        } else if let Some((_, id)) = self.deadlines.pop_first() {
+            let node = &mut self.nodes[id.index()];
+            node.deadline = None;
+            (self.now.as_micros(), id, 9).hash(&mut self.hash);
+            node.handle_timeout(self.now);
+            self.settle(id);
         }
     }
 
-    fn deliver(&mut self, id: NodeId, delivery: &Delivery) {
-        let node = &mut self.nodes[usize::from(id.0)];
-        if !node.alive {
-            return;
+    pub(crate) fn schedule(&mut self, delay: Duration, due: Due) {
+        self.schedule_at(self.now + delay, due);
+    }
+
+    pub(crate) fn schedule_at(&mut self, at: Instant, due: Due) {
+        self.order += 1;
+        self.queue.insert((at.max(self.now), self.order), due);
+    }
+
+    /// Whether something that happens `permille` times in 1,000 happens now.
+    pub(crate) fn chance(&mut self, permille: u16) -> bool {
+        permille > 0 && self.rng.index(1000) < usize::from(permille)
+    }
+
+    /// A random time up to `most`.
+    pub(crate) fn within(&mut self, most: Duration) -> Duration {
+        if most.is_zero() {
+            return Duration::ZERO;
         }
-        let at = (self.now.as_micros(), id);
+        let micros = self.rng.below(most.as_micros());
+        Duration::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+
+    fn deliver(&mut self, id: NodeId, delivery: Delivery) {
+        const HELD: usize = 100_000;
+        let node = &mut self.nodes[id.index()];
+        match node.life {
+            Life::Running => self.hand_in(id, &delivery),
+            Life::Paused if node.held.len() < HELD => node.held.push_back(delivery),
+            Life::Paused | Life::Crashed | Life::Vanished => {}
+        }
+    }
+
+    /// The machine gets what has come, if it still concerns it.
+    pub(crate) fn hand_in(&mut self, id: NodeId, delivery: &Delivery) {
+        if let Some(words) = &mut self.words {
+            words.push(trace::delivery(self.now, id, delivery, &self.kernel));
+        }
+        self.hash_delivery(id, delivery);
+        let end = |association: &AssocId| (id, *association);
+        let now = self.now;
         match delivery {
             Delivery::Message {
                 association,
@@ -366,262 +357,139 @@ impl World {
                 stream,
                 bytes,
             } => {
-                if !self.links.contains_key(&(id, *association)) {
-                    return;
-                }
-                (at, 0, association, ppid, bytes).hash(&mut self.trace);
-                node.handle_input(
-                    self.now,
-                    Input::Message {
+                let up = self.kernel.ends.get(&end(association));
+                if up.is_some_and(|end| end.told) {
+                    let input = Input::Message {
                         association: *association,
                         ppid: *ppid,
                         stream: *stream,
                         bytes,
-                    },
-                );
+                    };
+                    self.nodes[id.index()].handle_input(now, input);
+                }
             }
-            Delivery::Connected {
-                association,
-                remote,
-                called,
-            } => {
-                let up = self.links.contains_key(&(id, *association));
-                (at, 1, association, remote, up).hash(&mut self.trace);
-                if up {
-                    self.open.insert((id, *association));
-                    node.handle_input(
-                        self.now,
-                        Input::Connected {
-                            association: *association,
-                            remote: &[*remote],
-                        },
-                    );
-                } else if *called {
-                    node.handle_input(self.now, Input::ConnectFailed { remote: *remote });
+            Delivery::Connected { association } => {
+                if let Some(up) = self.kernel.ends.get_mut(&end(association)) {
+                    up.told = true;
+                    let input = Input::Connected {
+                        association: *association,
+                        remote: &[up.remote],
+                    };
+                    self.nodes[id.index()].handle_input(now, input);
                 }
             }
             Delivery::ConnectFailed { remote } => {
-                (at, 2, remote).hash(&mut self.trace);
-                node.handle_input(self.now, Input::ConnectFailed { remote: *remote });
+                let input = Input::ConnectFailed { remote: *remote };
+                self.nodes[id.index()].handle_input(now, input);
             }
-            Delivery::Disconnected { association, end } => {
-                (at, 3, association, *end == End::Lost).hash(&mut self.trace);
-                self.links.remove(&(id, *association));
-                if !self.open.remove(&(id, *association)) {
-                    return;
-                }
-                node.handle_input(
-                    self.now,
-                    Input::Disconnected {
+            Delivery::Disconnected {
+                association,
+                end: how,
+            } => self.hand_in_end(end(association), *how),
+            Delivery::SendFailed {
+                association,
+                ppid,
+                bytes,
+            } => {
+                if self.kernel.ends.contains_key(&end(association)) {
+                    let input = Input::SendFailed {
                         association: *association,
-                        end: *end,
-                    },
-                );
+                        ppid: *ppid,
+                        bytes,
+                    };
+                    self.nodes[id.index()].handle_input(now, input);
+                }
             }
             Delivery::Announcement {
                 source,
                 ppid,
                 bytes,
             } => {
-                (at, 4, source, ppid, bytes).hash(&mut self.trace);
-                node.handle_input(
-                    self.now,
-                    Input::Announcement {
-                        source: *source,
-                        ppid: *ppid,
-                        bytes,
-                    },
-                );
+                let input = Input::Announcement {
+                    source: *source,
+                    ppid: *ppid,
+                    bytes,
+                };
+                self.nodes[id.index()].handle_input(now, input);
             }
         }
         self.settle(id);
     }
 
+    fn hand_in_end(&mut self, end: EndId, how: End) {
+        if self.close(end) {
+            let input = Input::Disconnected {
+                association: end.1,
+                end: how,
+            };
+            self.nodes[end.0.index()].handle_input(self.now, input);
+        }
+    }
+
+    fn hash_delivery(&mut self, id: NodeId, delivery: &Delivery) {
+        let at = (self.now.as_micros(), id);
+        match delivery {
+            Delivery::Message {
+                association, bytes, ..
+            } => (at, 0, association, bytes).hash(&mut self.hash),
+            Delivery::Connected { association } => (at, 1, association).hash(&mut self.hash),
+            Delivery::ConnectFailed { remote } => (at, 2, remote).hash(&mut self.hash),
+            Delivery::Disconnected { association, end } => {
+                (at, 3, association, *end == End::Lost).hash(&mut self.hash);
+            }
+            Delivery::Announcement { source, bytes, .. } => {
+                (at, 4, source, bytes).hash(&mut self.hash);
+            }
+            Delivery::SendFailed {
+                association, bytes, ..
+            } => (at, 5, association, bytes).hash(&mut self.hash),
+        }
+    }
+
     /// Carries out what a node wants to be done.
-    fn settle(&mut self, id: NodeId) {
-        while let Some(action) = self.nodes[usize::from(id.0)].poll_action() {
+    pub(crate) fn settle(&mut self, id: NodeId) {
+        while let Some(action) = self.nodes[id.index()].poll_action() {
+            if self.checked {
+                self.check_action(id, &action);
+            }
             match action {
-                Action::Connect { ppid, remote } => self.connect(id, ppid, &remote),
+                Action::Connect { ppid, remote } => self.connect(id, ppid, remote[0]),
                 Action::Send {
                     association,
                     ppid,
                     stream,
                     bytes,
                 } => self.send_message(id, association, (ppid, stream, bytes)),
-                Action::Announce { ppid, bytes } => self.announce(id, ppid, &bytes),
+                Action::Announce { ppid, bytes } => self.multicast(id, ppid, &bytes),
                 Action::Disconnect { association } => self.end(id, association, End::Closed),
                 Action::Abort { association } => self.end(id, association, End::Lost),
-                Action::Notify(told) => self.told.push((self.now, id, told)),
+                Action::Notify(told) => {
+                    self.note(|| format!("{id:?} says {told:?}"));
+                    self.told.push((self.now, id, told));
+                }
             }
         }
+        self.reindex(id);
+        if self.checked {
+            self.check_node(id);
+        }
     }
 
-    fn send(&mut self, to: NodeId, delay: Duration, delivery: Delivery) {
-        self.next += 1;
-        self.queue
-            .insert((self.now + delay, self.next), (to, delivery));
-    }
-
-    fn connect(&mut self, from: NodeId, ppid: Ppid, remote: &[SocketAddr]) {
-        let address = remote[0];
-        let target = (0..)
-            .map(NodeId)
-            .zip(&self.nodes)
-            .find(|(id, _)| id.address() == address.ip())
-            .map(|(id, node)| (id, node.alive, node.listens(address.port())));
-        let to = match target {
-            Some((id, true, true)) => id,
-            Some((_, true, false)) => {
-                let refused = Delivery::ConnectFailed { remote: address };
-                return self.send(from, self.network.latency * 2, refused);
+    /// The node's next deadline has changed.
+    pub(crate) fn reindex(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id.index()];
+        let wanted = match node.life {
+            Life::Running => node.poll_timeout().map(|local| node.global(local)),
+            _ => None,
+        };
+        if wanted != node.deadline {
+            if let Some(old) = node.deadline {
+                self.deadlines.remove(&(old, id));
             }
-            _ => {
-                let silent = Delivery::ConnectFailed { remote: address };
-                return self.send(from, self.network.connect_timeout, silent);
+            if let Some(new) = wanted {
+                self.deadlines.insert((new, id));
             }
-        };
-        let node = &mut self.nodes[usize::from(from.0)];
-        // An element calls from the port on which it can be called; a user from a fresh one.
-        let port = match node.role {
-            Role::User(_) => {
-                node.next_port += 1;
-                node.next_port
-            }
-            _ if ppid == Ppid::ENRP => ENRP_PORT,
-            _ => ASAP_PORT,
-        };
-        let local = SocketAddr::new(from.address(), port);
-        self.next += 2;
-        let (ours, theirs) = (AssocId(self.next), AssocId(self.next - 1));
-        let far = Link {
-            node: to,
-            association: theirs,
-            address,
-        };
-        let near = Link {
-            node: from,
-            association: ours,
-            address: local,
-        };
-        self.links.insert((from, ours), far);
-        self.links.insert((to, theirs), near);
-        for end in [near, far] {
-            let other = if end.node == from && end.association == ours {
-                far
-            } else {
-                near
-            };
-            let up = Delivery::Connected {
-                association: end.association,
-                remote: other.address,
-                called: end.association == ours,
-            };
-            self.send(end.node, self.network.latency * 2, up);
+            node.deadline = wanted;
         }
-    }
-
-    fn send_message(
-        &mut self,
-        from: NodeId,
-        association: AssocId,
-        (ppid, stream, bytes): (Ppid, u16, Bytes),
-    ) {
-        assert!(!bytes.is_empty(), "SCTP has no empty messages");
-        if let Some(other) = self.links.get(&(from, association)).copied() {
-            let message = Delivery::Message {
-                association: other.association,
-                ppid,
-                stream,
-                bytes,
-            };
-            self.send(other.node, self.network.latency, message);
-        }
-    }
-
-    fn announce(&mut self, from: NodeId, ppid: Ppid, bytes: &Bytes) {
-        let source = SocketAddr::new(from.address(), ASAP_PORT);
-        let others: BTreeSet<_> = (0..self.next_node().0).map(NodeId).collect();
-        for id in others.into_iter().filter(|id| *id != from) {
-            let announcement = Delivery::Announcement {
-                source,
-                ppid,
-                bytes: bytes.clone(),
-            };
-            self.send(id, self.network.latency, announcement);
-        }
-    }
-
-    /// An association ends; what is on its way in it arrives before.
-    fn end(&mut self, id: NodeId, association: AssocId, end: End) {
-        let Some(other) = self.links.get(&(id, association)).copied() else {
-            return;
-        };
-        for (node, association) in [(id, association), (other.node, other.association)] {
-            let ended = Delivery::Disconnected { association, end };
-            self.send(node, self.network.latency, ended);
-        }
-    }
-}
-
-impl Node {
-    fn listens(&self, port: u16) -> bool {
-        match self.role {
-            Role::Registrar(_) => port == ASAP_PORT || port == ENRP_PORT,
-            Role::Element(_) => port == ASAP_PORT,
-            Role::User(_) => false,
-        }
-    }
-
-    fn poll_timeout(&self) -> Option<Instant> {
-        match &self.role {
-            Role::Registrar(machine) => machine.poll_timeout(),
-            Role::Element(machine) => machine.poll_timeout(),
-            Role::User(machine) => machine.poll_timeout(),
-        }
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        match &mut self.role {
-            Role::Registrar(machine) => machine.handle_timeout(now),
-            Role::Element(machine) => machine.handle_timeout(now),
-            Role::User(machine) => machine.handle_timeout(now),
-        }
-    }
-
-    fn handle_input(&mut self, now: Instant, input: Input<'_>) {
-        match &mut self.role {
-            Role::Registrar(machine) => machine.handle_input(now, input),
-            Role::Element(machine) => machine.handle_input(now, input),
-            Role::User(machine) => machine.handle_input(now, input),
-        }
-    }
-
-    fn poll_action(&mut self) -> Option<Action<Told>> {
-        match &mut self.role {
-            Role::Registrar(machine) => machine.poll_action().map(|a| relabel(a, Told::Registrar)),
-            Role::Element(machine) => machine.poll_action().map(|a| relabel(a, Told::Element)),
-            Role::User(machine) => machine.poll_action().map(|a| relabel(a, Told::User)),
-        }
-    }
-}
-
-fn relabel<E>(action: Action<E>, told: impl FnOnce(E) -> Told) -> Action<Told> {
-    match action {
-        Action::Notify(event) => Action::Notify(told(event)),
-        Action::Connect { ppid, remote } => Action::Connect { ppid, remote },
-        Action::Send {
-            association,
-            ppid,
-            stream,
-            bytes,
-        } => Action::Send {
-            association,
-            ppid,
-            stream,
-            bytes,
-        },
-        Action::Announce { ppid, bytes } => Action::Announce { ppid, bytes },
-        Action::Disconnect { association } => Action::Disconnect { association },
-        Action::Abort { association } => Action::Abort { association },
     }
 }

@@ -25,7 +25,7 @@ use core::net::SocketAddr;
 
 use crate::faults;
 use crate::hunt::{Found, Hunt, earlier};
-use crate::ids::{AssocId, PeId, Ppid, ServerId};
+use crate::ids::{AssocId, PeId, PoolHandle, Ppid, ServerId};
 use crate::machine::{Action, Actions, Input, Machine};
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -105,6 +105,11 @@ impl PoolElement {
     /// Its identifier within the pool.
     pub fn id(&self) -> PeId {
         self.id
+    }
+
+    /// Its pool.
+    pub fn pool(&self) -> &PoolHandle {
+        &self.config.pool_handle
     }
 
     /// Whether it is a member of its pool.

@@ -155,6 +155,11 @@ pub enum Event {
         /// The registrar.
         server: ServerId,
     },
+    /// A registrar is taken for dead: it has been silent for too long, and a takeover begins.
+    PeerDead {
+        /// The registrar.
+        server: ServerId,
+    },
     /// A registrar is no peer any more: it is dead, and has been taken over.
     PeerLost {
         /// The registrar.

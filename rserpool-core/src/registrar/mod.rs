@@ -143,6 +143,11 @@ impl Registrar {
         self.id
     }
 
+    /// Its configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// All pools and elements it knows.
     pub fn handlespace(&self) -> &Handlespace {
         &self.handlespace

@@ -57,6 +57,7 @@ impl Registrar {
         if let Some(server) = self.scope.servers.get_mut(&target) {
             server.status = Status::Probed;
         }
+        self.actions.notify(Event::PeerDead { server: target });
         self.timers.cancel(Timer::LastHeard(target));
         self.timers.cancel(Timer::Suspicion(target));
         let awaited: BTreeSet<_> = self

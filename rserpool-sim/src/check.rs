@@ -1,0 +1,216 @@
+//! The invariants: what must hold after every event, and what must hold when a world has come to rest.
+
+use alloc::collections::BTreeMap;
+
+use rserpool_core::handlespace::Element;
+use rserpool_core::registrar::Registrar;
+use rserpool_core::wire::{asap, enrp};
+use rserpool_core::{Action, AssocId, PeId, PoolHandle, Ppid, ServerId};
+
+use crate::node::{NodeId, Role, Told};
+use crate::world::World;
+
+/// How many violations are kept of one world.
+const KEPT: usize = 16;
+
+impl World {
+    fn violation(&mut self, text: String) {
+        if self.violations.len() < KEPT {
+            self.note(|| format!("VIOLATION {text}"));
+            self.violations.push(format!("{:?} {text}", self.now));
+        }
+    }
+
+    /// I5: what a machine sends can be read, and says the same.
+    pub(crate) fn check_action(&mut self, id: NodeId, action: &Action<Told>) {
+        let (ppid, bytes) = match action {
+            Action::Send { ppid, bytes, .. } | Action::Announce { ppid, bytes } => (*ppid, bytes),
+            _ => return,
+        };
+        let again = match ppid {
+            Ppid::ASAP => asap::decode(bytes).map(|decoded| decoded.message.to_bytes()),
+            Ppid::ENRP => enrp::decode(bytes).map(|decoded| decoded.message.to_bytes()),
+            _ => return,
+        };
+        let same = matches!(&again, Ok(Ok(again)) if again == bytes);
+        if !same || bytes.len() > usize::from(u16::MAX) {
+            self.violation(format!("I5: {id:?} sends what cannot be read: {bytes:02x?}"));
+        }
+    }
+
+    /// What must hold for a node after each of its events; what costs much is looked at from time to time.
+    pub(crate) fn check_node(&mut self, id: NodeId) {
+        const SAMPLED: u64 = 64;
+        let thorough = self.events.is_multiple_of(SAMPLED);
+        let Role::Registrar(registrar) = &self.nodes[id.index()].role else {
+            return;
+        };
+        if let Some(text) = caps(registrar).or_else(|| thorough.then(|| index(registrar)).flatten())
+        {
+            self.violation(format!("{id:?} {text}"));
+        }
+    }
+
+    /// The registrars whose processes run.
+    pub fn live_registrars(&self) -> Vec<NodeId> {
+        self.nodes_where(|role| matches!(role, Role::Registrar(_)))
+    }
+
+    /// The elements whose processes run.
+    pub fn live_elements(&self) -> Vec<NodeId> {
+        self.nodes_where(|role| matches!(role, Role::Element(_)))
+    }
+
+    fn nodes_where(&self, wanted: impl Fn(&Role) -> bool) -> Vec<NodeId> {
+        (0..)
+            .map(NodeId)
+            .zip(&self.nodes)
+            .filter(|(id, node)| self.is_running(*id) && wanted(&node.role))
+            .map(|(id, _)| id)
+            .collect()
+    }
+
+    /// I1, I3 for all registrars, whatever the time.
+    pub fn check_thoroughly(&mut self) {
+        for id in self.live_registrars() {
+            if let Role::Registrar(registrar) = &self.nodes[id.index()].role
+                && let Some(text) = index(registrar)
+            {
+                self.violation(format!("{id:?} {text}"));
+            }
+        }
+    }
+
+    /// The registrar at the other end of an element's home association, if the element takes itself to be registered.
+    pub fn home_of(&self, element: NodeId) -> Option<ServerId> {
+        let Role::Element(machine) = &self.nodes[element.index()].role else {
+            return None;
+        };
+        let home: AssocId = machine.home().filter(|_| machine.is_registered())?;
+        let other = self.kernel.ends.get(&(element, home))?.other.0;
+        match &self.nodes[other.index()].role {
+            Role::Registrar(registrar) => Some(registrar.id()),
+            _ => None,
+        }
+    }
+
+    /// I9, I10: what keeps the world from having converged, or `None`. All live registrars have the same elements, attribute
+    /// by attribute; these are the live elements; each is the home's that it takes for its own.
+    pub fn divergence(&self) -> Option<String> {
+        let registrars = self.live_registrars();
+        let mut expected: BTreeMap<(PoolHandle, PeId), ServerId> = BTreeMap::new();
+        for element in self.live_elements() {
+            let Role::Element(machine) = &self.nodes[element.index()].role else {
+                continue;
+            };
+            let Some(home) = self.home_of(element) else {
+                return Some(format!("I10: {element:?} (element {}) has no home", machine.id().0));
+            };
+            expected.insert((machine.pool().clone(), machine.id()), home);
+        }
+        let mut first: Option<(NodeId, Vec<&Element>)> = None;
+        for id in registrars {
+            let Role::Registrar(registrar) = &self.nodes[id.index()].role else {
+                continue;
+            };
+            if !registrar.is_running() {
+                return Some(format!("{id:?} is still starting"));
+            }
+            let elements = elements(registrar);
+            if let Some(text) = compare(&expected, &elements) {
+                return Some(format!("I10: at {id:?} ({:08x}) {text}", registrar.id().0));
+            }
+            match &first {
+                None => first = Some((id, elements)),
+                Some((one, others)) => {
+                    if let Some((a, b)) = others.iter().zip(&elements).find(|(a, b)| a != b) {
+                        return Some(format!("I9: {one:?} has {a:?}, {id:?} has {b:?}"));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether all live registrars have equal full states, whatever these are.
+    pub fn registrars_agree(&self) -> bool {
+        let mut states = self.live_registrars().into_iter().filter_map(|id| {
+            match &self.nodes[id.index()].role {
+                Role::Registrar(registrar) => Some(elements(registrar)),
+                _ => None,
+            }
+        });
+        states
+            .next()
+            .is_none_or(|first| states.all(|state| state == first))
+    }
+}
+
+fn elements(registrar: &Registrar) -> Vec<&Element> {
+    let handlespace = registrar.handlespace();
+    handlespace
+        .elements_after(None)
+        .filter_map(|key| handlespace.get(key))
+        .collect()
+}
+
+fn compare(
+    expected: &BTreeMap<(PoolHandle, PeId), ServerId>,
+    elements: &[&Element],
+) -> Option<String> {
+    let mut seen = 0;
+    for element in elements {
+        match expected.get(&(element.pool.clone(), element.id)) {
+            None => return Some(format!("dead element {} of {:08x} remains", element.id.0, element.home.0)),
+            Some(home) if *home != element.home => {
+                return Some(format!(
+                    "element {} is {:08x}'s and says {:08x}",
+                    element.id.0, element.home.0, home.0
+                ));
+            }
+            Some(_) => seen += 1,
+        }
+    }
+    if seen == expected.len() {
+        return None;
+    }
+    let missing = expected.iter().find(|((pool, id), _)| {
+        !elements.iter().any(|one| one.pool == *pool && one.id == *id)
+    });
+    missing.map(|((_, id), home)| format!("live element {} of {:08x} is missing", id.0, home.0))
+}
+
+/// I4: nothing grows beyond its cap.
+fn caps(registrar: &Registrar) -> Option<String> {
+    let limits = registrar.config();
+    let handlespace = registrar.handlespace();
+    let peers = registrar.peers().count();
+    let over = handlespace.len() > limits.limits.elements
+        || handlespace.pool_count() > limits.limits.pools
+        || peers > limits.max_peers;
+    over.then(|| format!("I4: {} elements, {peers} peers", handlespace.len()))
+}
+
+/// I1, I3: checksums are what they would be if they were computed anew, and the indexes agree.
+fn index(registrar: &Registrar) -> Option<String> {
+    let handlespace = registrar.handlespace();
+    let mut owned = 0;
+    for owner in handlespace.owners() {
+        let (kept, anew) = (
+            handlespace.checksum(owner),
+            handlespace.recompute_checksum(owner),
+        );
+        if kept != anew {
+            return Some(format!("I1: checksum of {:08x} is {kept:04x}, not {anew:04x}", owner.0));
+        }
+        for key in handlespace.owned_by(owner) {
+            owned += 1;
+            let element = handlespace.get(key)?;
+            let found = handlespace.find(element.pool.as_bytes(), element.id);
+            if element.home != owner || found != Some(key) {
+                return Some(format!("I3: element {} is in the wrong place", element.id.0));
+            }
+        }
+    }
+    (owned != handlespace.len()).then(|| format!("I3: {owned} of {} are owned", handlespace.len()))
+}
