@@ -48,6 +48,10 @@ impl Registrar {
             }
             return;
         }
+        if !self.may_speak_for(association, sender) {
+            self.counters.unexpected += 1;
+            return;
+        }
         if self.on_heard(now, sender, Some(association)).is_some() {
             self.on_peer_message(now, association, sender, &decoded.message.body);
         }
@@ -67,7 +71,7 @@ impl Registrar {
                 server,
             } => {
                 if let Some(server) = server.filter(|server| server.id == sender) {
-                    self.learn_addresses(sender, &server.transport);
+                    self.learn_own_addresses(association, sender, &server.transport);
                 }
                 if reply_required {
                     self.answer_presence(association, sender);
@@ -106,7 +110,7 @@ impl Registrar {
     }
 
     /// A presence by multicast. It tells of a new peer, but proves nothing: the peer is called (RFC 5353 §3.4.1).
-    pub(super) fn on_enrp_announcement(&mut self, now: Instant, bytes: &[u8]) {
+    pub(super) fn on_enrp_announcement(&mut self, bytes: &[u8]) {
         let Ok(Message {
             sender,
             body: MessageBody::Presence { server, .. },
@@ -123,9 +127,8 @@ impl Registrar {
         if sender == self.id || sender == ServerId::default() {
             return;
         }
-        if !self.scope.servers.contains_key(&sender) && self.ensure_server(now, sender).is_some() {
-            self.learn_addresses(sender, &server.transport);
-            self.send_presence(sender, true);
+        if !self.scope.servers.contains_key(&sender) {
+            self.call_announced(&server.transport);
         }
     }
 
@@ -133,7 +136,12 @@ impl Registrar {
     fn audit(&mut self, now: Instant, sender: ServerId, checksum: Option<u16>) {
         let differs =
             checksum.is_some_and(|checksum| checksum != self.handlespace.checksum(sender));
-        if differs && self.scope.startup.is_running() {
+        let outdated = self
+            .scope
+            .servers
+            .get(&sender)
+            .is_some_and(|server| server.outdated);
+        if (differs || outdated) && self.scope.startup.is_running() {
             self.start_download(now, sender, true);
         }
     }

@@ -81,6 +81,8 @@ struct Peer {
     elements: BTreeSet<ElementKey>,
     /// The registrar that is reached on it.
     server: Option<ServerId>,
+    /// Whether that one has said so itself; else its address is all that speaks for it.
+    proven: bool,
     /// The table that is being sent to one who is no peer.
     upload: Option<Upload>,
 }
@@ -180,6 +182,7 @@ impl Registrar {
             remote: remote.iter().take(MAX_ADDRESSES).copied().collect(),
             elements: BTreeSet::new(),
             server: None,
+            proven: false,
             upload: None,
         });
         self.on_call_answered(now, association, remote);
@@ -229,7 +232,7 @@ impl Machine for Registrar {
                 ppid: Ppid::ENRP,
                 bytes,
                 ..
-            } if self.config.enrp_announce => self.on_enrp_announcement(now, bytes),
+            } if self.config.enrp_announce => self.on_enrp_announcement(bytes),
             Input::Announcement { .. } => self.counters.unexpected += 1,
         }
     }

@@ -47,6 +47,8 @@ pub(super) struct Server {
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) association: Option<AssocId>,
     pub(super) status: Status,
+    /// Whether updates of it may have been missed: its elements are to be fetched, even where the checksums agree.
+    pub(super) outdated: bool,
     /// Messages that wait for the association.
     waiting: VecDeque<Bytes>,
     /// What is being fetched from it.
@@ -124,13 +126,52 @@ impl Registrar {
         // RFC 5353 §3.5.1: the target is active, and the takeover stops.
         self.stop_takeover(id);
         if let Some(association) = association {
+            let before = self
+                .peers
+                .get(&association)
+                .and_then(|peer| peer.server)
+                .filter(|before| *before != id);
             self.bind_server(id, association);
+            if let Some(peer) = self.peers.get_mut(&association) {
+                peer.proven = true;
+            }
+            if let Some(before) = before {
+                self.on_replaced(now, before);
+            }
         }
         if new {
             self.actions.notify(Event::PeerFound { server: id });
             self.send_presence(id, true);
         }
         Some(())
+    }
+
+    /// Where `before` was, another registrar is now: its process has ended, and the new one knows nothing of it.
+    fn on_replaced(&mut self, now: Instant, before: ServerId) {
+        if let Some(server) = self.scope.servers.get_mut(&before) {
+            server.association = None;
+            server.waiting.clear();
+            self.stop_download(now, before);
+            self.on_no_response(now, before);
+        }
+    }
+
+    /// Whether a message on the association can be of the registrar that it names as its sender. A registrar has one
+    /// identifier as long as it lives, and speaks from its own addresses.
+    pub(super) fn may_speak_for(&self, association: AssocId, sender: ServerId) -> bool {
+        let Some(peer) = self.peers.get(&association) else {
+            return false;
+        };
+        if peer.proven && peer.server.is_some_and(|server| server != sender) {
+            return false;
+        }
+        match self.scope.servers.get(&sender) {
+            Some(server) if server.association == Some(association) => true,
+            Some(server) if !server.addresses.is_empty() => {
+                server.addresses.iter().any(|one| peer.has(one.ip()))
+            }
+            _ => true,
+        }
     }
 
     /// Makes `id` a peer whose silence is watched. `None` where there is no room.
@@ -146,6 +187,7 @@ impl Registrar {
             addresses: Vec::new(),
             association: None,
             status: Status::Active,
+            outdated: true,
             waiting: VecDeque::new(),
             download: None,
             upload: None,
@@ -154,6 +196,24 @@ impl Registrar {
         self.timers
             .set(Timer::LastHeard(id), now + self.config.max_time_last_heard);
         Some(())
+    }
+
+    /// Learns where the peer of an association speaks ENRP. It can only name addresses of its own.
+    pub(super) fn learn_own_addresses(
+        &mut self,
+        association: AssocId,
+        id: ServerId,
+        transport: &SctpTransport<'_>,
+    ) {
+        let own = self
+            .peers
+            .get(&association)
+            .is_some_and(|peer| transport.addresses.iter().any(|one| peer.has(one)));
+        if own {
+            self.learn_addresses(id, transport);
+        } else {
+            self.counters.unexpected += 1;
+        }
     }
 
     /// Learns where a peer speaks ENRP.
@@ -180,8 +240,12 @@ impl Registrar {
         };
         let waiting = core::mem::take(&mut server.waiting);
         let old = server.association.replace(association);
-        if let Some(peer) = self.peers.get_mut(&association) {
+        server.outdated |= old != Some(association);
+        if let Some(peer) = self.peers.get_mut(&association)
+            && peer.server != Some(id)
+        {
             peer.server = Some(id);
+            peer.proven = false;
         }
         if let Some(old) = old.filter(|old| *old != association)
             && let Some(peer) = self.peers.get_mut(&old)
@@ -220,6 +284,28 @@ impl Registrar {
         }
         let addresses = server.addresses.clone();
         self.call_server(addresses);
+    }
+
+    /// Calls a registrar that was heard by multicast; a flood of these starts few calls.
+    pub(super) fn call_announced(&mut self, transport: &SctpTransport<'_>) {
+        const MAX_CALLS: usize = 16;
+        const MAX_ADDRESSES: usize = 16;
+        let addresses: Vec<_> = transport
+            .addresses
+            .iter()
+            .take(MAX_ADDRESSES)
+            .filter(|address| !address.is_unspecified() && !address.is_multicast())
+            .map(|address| SocketAddr::new(address, transport.port))
+            .filter(|address| address.port() != 0 && !self.config.enrp_addresses.contains(address))
+            .collect();
+        let known = self
+            .scope
+            .servers
+            .values()
+            .any(|server| server.addresses.iter().any(|one| addresses.contains(one)));
+        if known || self.scope.calls.len() < MAX_CALLS {
+            self.call_server(addresses);
+        }
     }
 
     fn call_server(&mut self, addresses: Vec<SocketAddr>) {

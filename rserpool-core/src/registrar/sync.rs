@@ -144,11 +144,12 @@ impl Registrar {
 
     fn finish_download(&mut self, now: Instant, id: ServerId) {
         self.timers.cancel(Timer::Download(id));
-        let download = self
-            .scope
-            .servers
-            .get_mut(&id)
-            .and_then(|server| server.download.take());
+        let server = self.scope.servers.get_mut(&id);
+        let download = server.and_then(|server| {
+            let download = server.download.take()?;
+            server.outdated &= !download.own_only;
+            Some(download)
+        });
         for key in download.into_iter().flat_map(|download| download.marked) {
             let still = self
                 .handlespace

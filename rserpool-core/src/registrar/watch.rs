@@ -294,13 +294,37 @@ impl Registrar {
     /// Takes an element of one's own out of the handlespace, with all that belongs to it, and tells the peers.
     pub(super) fn remove(&mut self, key: ElementKey, reason: Removal) {
         self.announce_update(UpdateAction::Delete, key);
+        let association = self.watches.get(&key).and_then(|watch| watch.association);
         self.unwatch(key);
+        if let Some(association) = association
+            && matches!(reason, Removal::Unreachable | Removal::Reported)
+        {
+            self.dismiss(association, key);
+        }
         if let Some(element) = self.handlespace.deregister(key) {
             self.actions.notify(Event::Removed {
                 pool_handle: element.pool,
                 pe_id: element.id,
                 reason,
             });
+        }
+    }
+
+    /// An element that was removed may live on, and take itself for a member: it is told, by the end of its association where
+    /// that is of no other use, so that it registers again.
+    fn dismiss(&mut self, association: AssocId, key: ElementKey) {
+        let Some(peer) = self.peers.get(&association) else {
+            return;
+        };
+        if peer.elements.is_empty() && peer.server.is_none() {
+            self.actions.abort(association);
+        } else if let Some(element) = self.handlespace.get(key) {
+            let message = Message::DeregistrationResponse {
+                pool_handle: element.pool.as_bytes(),
+                pe_id: element.id,
+                error: None,
+            };
+            self.actions.send_asap(association, &message);
         }
     }
 

@@ -84,22 +84,23 @@ pub const fn abbreviation(policy: PolicyType) -> &'static str {
 pub struct Scenario {
     /// Pool elements: 1 to 10,000.
     pub elements: u32,
-    /// Mean capacity of an element, in calculations per second: at least 1.
+    /// Mean capacity of an element, in calculations per second: 1 to 10^15.
     pub capacity: f64,
     /// Users per element (r): up to 1,000; there is always one user.
     pub ratio: f64,
     /// The share of the pool's capacity that the jobs need in the long run: 0.01 to 1. With a ratio below 1 the users
     /// need less.
     pub target_utilisation: f64,
-    /// Mean size of a job in calculations: at least 1.
+    /// Mean size of a job in calculations: 1 to 10^15.
     pub job_size: f64,
-    /// The capacity of a fast element relative to a slow one (gamma): at least 1, where all are equal. The mean stays.
+    /// The capacity of a fast element relative to a slow one (gamma): 1, where all are equal, to 10^6. The mean stays.
     pub spread: f64,
     /// The share of fast elements (lambda): 0 to 1, rounded to whole elements.
     pub fast: f64,
-    /// What a job gets at least, in calculations per second: an element rejects a job that would leave less to each.
+    /// What a job gets at least, in calculations per second, 1 to 10^15: an element rejects a job that would leave
+    /// less to each.
     pub capacity_per_job: f64,
-    /// One-way delay between users, registrar and elements, in seconds: at least 0.
+    /// One-way delay between users, registrar and elements, in seconds: 0 to 3600.
     pub delay: f64,
 }
 
@@ -149,18 +150,18 @@ impl Scenario {
 
     /// The scenario that is simulated: every value in its range.
     fn in_range(&self) -> Self {
-        let at_least = |value: f64, low: f64| value.max(low).min(f64::MAX);
+        // Of NaN, the lower end.
         let between = |value: f64, low: f64, high: f64| value.max(low).min(high);
         Self {
             elements: self.elements.clamp(1, 10_000),
-            capacity: at_least(self.capacity, 1.0),
+            capacity: between(self.capacity, 1.0, 1e15),
             ratio: between(self.ratio, 0.0, 1000.0),
             target_utilisation: between(self.target_utilisation, 0.01, 1.0),
-            job_size: at_least(self.job_size, 1.0),
+            job_size: between(self.job_size, 1.0, 1e15),
             spread: between(self.spread, 1.0, 1e6),
             fast: between(self.fast, 0.0, 1.0),
-            capacity_per_job: at_least(self.capacity_per_job, 1.0),
-            delay: at_least(self.delay, 0.0),
+            capacity_per_job: between(self.capacity_per_job, 1.0, 1e15),
+            delay: between(self.delay, 0.0, 3600.0),
         }
     }
 }

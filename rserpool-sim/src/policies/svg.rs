@@ -52,12 +52,12 @@ fn write_legend(out: &mut String, rows: &[Row]) -> fmt::Result {
     let mut left = MARGIN;
     for policy in policies(rows.iter()) {
         let (Style { colour, dashes }, name) = (style(policy), abbreviation(policy));
-        let (right, text) = (left + 28.0, left + 34.0);
+        let (right, text) = (left + 40.0, left + 46.0);
         writeln!(
             out,
             r#"<path d="M{left} 20H{right}" stroke="{colour}" stroke-width="2.5" stroke-dasharray="{dashes}"/><text x="{text}" y="24">{name}</text>"#
         )?;
-        left += 90.0;
+        left += 100.0;
     }
     Ok(())
 }
