@@ -400,9 +400,8 @@ impl World {
             return;
         };
         self.lose_now(end);
-        if !self.kernel.blocks(end.0, other.0) {
-            self.tell_end(end.0, other, End::Lost);
-        }
+        // The other end is told, or finds out by the answer to its next packet after the cut.
+        self.tell_end(end.0, other, End::Lost);
     }
 
     /// Ends a cut; what it kept from coming comes within a retransmission time.
