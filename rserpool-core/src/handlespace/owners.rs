@@ -115,7 +115,11 @@ pub(super) fn checksum_of<'a>(elements: impl Iterator<Item = (&'a PoolHandle, Pe
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Handlespace, Limits, NewElement};
     use super::*;
+    use crate::dialect::Life;
+    use crate::rng::Rng;
+    use crate::wire::{Policy, Transport};
 
     // RFC 1071 §3: the words of its example.
     #[test]
@@ -130,5 +134,32 @@ mod tests {
     fn an_odd_handle_is_padded_with_zeros() {
         assert_eq!(sum_of_handle(b"abc"), 0x6162 + 0x6300);
         assert_eq!(sum_of_handle(b""), 0);
+    }
+
+    #[test]
+    fn an_owner_forgets_the_pools_in_which_it_owns_nothing_more() {
+        let policy = Policy::RoundRobin;
+        let address = core::net::IpAddr::from([127, 0, 0, 1]);
+        let first = NewElement {
+            id: PeId(1),
+            home: ServerId(1),
+            life: Life::Forever,
+            user_transport: Transport::Udp { port: 7, address },
+            policy,
+            asap_transport: None,
+        };
+        let mut handlespace = Handlespace::new(Rng::from_seed([0; 32]), Limits::default());
+        let mut register = |pool: &str| handlespace.register(pool.as_bytes(), &first).unwrap().key;
+        let [a, b, c] = ["a", "b", "c"].map(&mut register);
+        let pools = |handlespace: &Handlespace, home| {
+            let owner = handlespace.owners.get(ServerId(home));
+            owner.map_or(0, |owner| owner.pools.len())
+        };
+        handlespace.deregister(a);
+        assert_eq!(pools(&handlespace, 1), 2);
+        handlespace.set_home(b, ServerId(2));
+        assert_eq!((pools(&handlespace, 1), pools(&handlespace, 2)), (1, 1));
+        handlespace.deregister(c);
+        assert_eq!((pools(&handlespace, 1), pools(&handlespace, 2)), (0, 1));
     }
 }

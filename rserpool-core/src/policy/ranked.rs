@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   rank     10   10   10 │ 20 │ 35   35        select(5) gives the members of the turns 3 5 9 4 1. Then the first of
-//!   turn      3    5    9 │  4 │  1    7        each rank takes the last turn of its equals: 5 9 10 │ 11 │ 7 12.
+//!   turn      3    5    9 │  4 │  1    7        equals takes their last turn: 5 9 10 │ 4 │ 7 11.
 //! ```
 //!
 //! With degradation every selection raises the rank of all that were selected, and whoever changes its rank takes the last
@@ -112,21 +112,24 @@ impl<M: Copy> Ranked<M> {
     }
 
     pub(super) fn select(&mut self, items: usize, selected: &mut Vec<M>) {
-        let first: SmallVec<[((u128, u64), usize); 8]> = self
+        // One more, to see whether the last one has an equal.
+        let first: SmallVec<[((u128, u64), usize); 9]> = self
             .order
             .iter()
-            .take(items)
+            .take(items.saturating_add(1))
             .map(|(key, seat)| (*key, *seat))
             .collect();
-        let mut last_rank = None;
-        for (key, seat) in first {
+        let is_of =
+            |index: usize, rank: u128| first.get(index).is_some_and(|(key, _)| key.0 == rank);
+        for (index, &(key, seat)) in first.iter().enumerate().take(items) {
             let Some(standing) = self.seats.get_mut(seat) else {
                 continue;
             };
             selected.push(standing.member);
             standing.selections = standing.selections.saturating_add(1);
-            let leads_equals = last_rank.replace(key.0) != Some(key.0);
-            if leads_equals || standing.key() != key {
+            let leads = index == 0 || !is_of(index - 1, key.0);
+            let leads_others = leads && is_of(index + 1, key.0);
+            if leads_others || standing.key() != key {
                 self.requeue(seat, key);
             }
         }

@@ -157,9 +157,9 @@ impl<M: Copy> WeightedRoundRobin<M> {
         let upcoming = lines.into_iter().flat_map(BTreeMap::values);
         let members = upcoming.filter_map(|seat| self.seats.get(*seat));
         selected.extend(members.take(items).map(|share| share.member));
-        // Nothing is ready only where members came and went, or where more windows opened at once than are moved at once.
-        let first = self.ready.first_key_value();
-        if let Some((_, &seat)) = first.or_else(|| self.waiting.first_key_value()) {
+        // Somebody always is ready: the windows that are behind all members are as many as the selections of the cycle so far,
+        // so that not all of them can be ahead of their shares.
+        if let Some((_, &seat)) = self.ready.first_key_value() {
             self.serve(seat);
         }
     }
@@ -415,9 +415,12 @@ mod tests {
     #[test]
     fn a_new_weight_counts_at_once() {
         let (mut order, seats) = pool(&[u32::MAX, 0, 1]);
-        assert_eq!(row(&mut order, 3), [0, 0, 0]);
+        assert_eq!(row(&mut order, 4), [0, 2, 0, 0]);
         assert!(order.update(seats[1], u32::MAX));
-        assert_eq!(row(&mut order, 4), [1, 0, 1, 0]);
+        let row_of_two = row(&mut order, 100);
+        for member in [0, 1] {
+            assert_eq!(row_of_two.iter().filter(|m| **m == member).count(), 50);
+        }
         assert!(order.update(seats[0], 0));
         assert_eq!(row(&mut order, 3), [1, 1, 1]);
         assert!(order.update(seats[1], 0));
