@@ -28,7 +28,9 @@ impl Dialect {
         match (self, life) {
             (_, Life::Forever) => -1,
             (Self::Rfc, Life::For(life)) => {
-                let seconds = life.as_secs() + u64::from(life.subsec_nanos() > 0);
+                let seconds = life
+                    .as_secs()
+                    .saturating_add((life.subsec_nanos() > 0).into());
                 i32::try_from(seconds).unwrap_or(i32::MAX)
             }
             (Self::Rsplib, Life::For(life)) => {

@@ -10,7 +10,7 @@ use super::param::{Params, kind};
 use super::policy::Policy;
 use super::reader::{Reader, Unrecognized};
 use super::transport::Transport;
-use super::writer::{self, Writer, length_field};
+use super::writer::{self, Writer, header, pair};
 use super::{Decoded, Header};
 use crate::ids::{PeId, ServerId};
 
@@ -166,54 +166,69 @@ pub enum Message<'a> {
 
 /// The parameters that a message of each type has: at most once, and any number of times.
 const fn parameters(message_type: u8) -> Option<(Kinds, Kinds)> {
-    const HANDLE_AND_ID: &[u16] = &[kind::POOL_HANDLE, kind::PE_IDENTIFIER];
-    const RESPONSE: &[u16] = &[
+    const REGISTRATION: Kinds = Kinds::of(&[kind::POOL_HANDLE, kind::POOL_ELEMENT]);
+    const HANDLE_AND_ID: Kinds = Kinds::of(&[kind::POOL_HANDLE, kind::PE_IDENTIFIER]);
+    const RESPONSE: Kinds = Kinds::of(&[
         kind::POOL_HANDLE,
         kind::PE_IDENTIFIER,
         kind::OPERATION_ERROR,
-    ];
-    let (once, many): (&[u16], &[u16]) = match message_type {
-        message_type::REGISTRATION => (&[kind::POOL_HANDLE, kind::POOL_ELEMENT], &[]),
-        message_type::DEREGISTRATION => (HANDLE_AND_ID, &[]),
-        message_type::REGISTRATION_RESPONSE => (RESPONSE, &[]),
-        message_type::DEREGISTRATION_RESPONSE => (RESPONSE, &[]),
-        message_type::HANDLE_RESOLUTION => (&[kind::POOL_HANDLE, kind::ITEM_COUNT], &[]),
-        message_type::HANDLE_RESOLUTION_RESPONSE => (
-            &[kind::POOL_HANDLE, kind::POLICY, kind::OPERATION_ERROR],
-            &[kind::POOL_ELEMENT],
-        ),
-        message_type::ENDPOINT_KEEP_ALIVE => (HANDLE_AND_ID, &[]),
-        message_type::ENDPOINT_KEEP_ALIVE_ACK => (HANDLE_AND_ID, &[]),
-        message_type::ENDPOINT_UNREACHABLE => (HANDLE_AND_ID, &[]),
-        message_type::SERVER_ANNOUNCE => (&[], &[kind::SCTP_TRANSPORT, kind::TCP_TRANSPORT]),
-        message_type::COOKIE => (&[kind::COOKIE], &[]),
-        message_type::COOKIE_ECHO => (&[kind::COOKIE], &[]),
-        message_type::BUSINESS_CARD => (&[kind::POOL_HANDLE], &[kind::POOL_ELEMENT]),
-        message_type::ERROR => (&[kind::OPERATION_ERROR], &[]),
+    ]);
+    const RESOLUTION: Kinds = Kinds::of(&[kind::POOL_HANDLE, kind::ITEM_COUNT]);
+    const RESOLUTION_RESPONSE: Kinds =
+        Kinds::of(&[kind::POOL_HANDLE, kind::POLICY, kind::OPERATION_ERROR]);
+    const HANDLE: Kinds = Kinds::of(&[kind::POOL_HANDLE]);
+    const COOKIE: Kinds = Kinds::of(&[kind::COOKIE]);
+    const ERROR: Kinds = Kinds::of(&[kind::OPERATION_ERROR]);
+    const ELEMENTS: Kinds = Kinds::of(&[kind::POOL_ELEMENT]);
+    const TRANSPORTS: Kinds = Kinds::of(&[kind::SCTP_TRANSPORT, kind::TCP_TRANSPORT]);
+    Some(match message_type {
+        message_type::REGISTRATION => (REGISTRATION, Kinds::NONE),
+        message_type::REGISTRATION_RESPONSE | message_type::DEREGISTRATION_RESPONSE => {
+            (RESPONSE, Kinds::NONE)
+        }
+        message_type::HANDLE_RESOLUTION => (RESOLUTION, Kinds::NONE),
+        message_type::HANDLE_RESOLUTION_RESPONSE => (RESOLUTION_RESPONSE, ELEMENTS),
+        message_type::DEREGISTRATION
+        | message_type::ENDPOINT_KEEP_ALIVE
+        | message_type::ENDPOINT_KEEP_ALIVE_ACK
+        | message_type::ENDPOINT_UNREACHABLE => (HANDLE_AND_ID, Kinds::NONE),
+        message_type::SERVER_ANNOUNCE => (Kinds::NONE, TRANSPORTS),
+        message_type::COOKIE | message_type::COOKIE_ECHO => (COOKIE, Kinds::NONE),
+        message_type::BUSINESS_CARD => (HANDLE, ELEMENTS),
+        message_type::ERROR => (ERROR, Kinds::NONE),
         _ => return None,
-    };
-    Some((Kinds::of(once), Kinds::of(many)))
+    })
 }
 
 /// Decodes one message. Bytes after it and its padding are counted, not looked at.
 pub fn decode(bytes: &[u8]) -> Result<Decoded<Message<'_>>, DecodeError> {
+    let mut decoded = decode_in_place(bytes);
+    if let Err(error) = &mut decoded {
+        *error = error.within(bytes);
+    }
+    decoded
+}
+
+/// Decodes with [places](super::reader::place) for offsets.
+fn decode_in_place(bytes: &[u8]) -> Result<Decoded<Message<'_>>, DecodeError> {
     let header = Header::decode(bytes)?;
     let Some((once, many)) = parameters(header.kind) else {
         return Err(header.unknown());
     };
     let mut unrecognized = Unrecognized::default();
-    let mut reader = Reader::new(&header.message[4..], 4);
+    let mut reader = Reader::new(header.value);
     let server_id = match header.kind {
         message_type::ENDPOINT_KEEP_ALIVE | message_type::SERVER_ANNOUNCE => {
             ServerId(reader.u32()?)
         }
         _ => ServerId::default(),
     };
-    let body = Body::decode(reader, once, many, &mut unrecognized)?;
+    let mut body = Body::default();
+    body.read(reader, once, many, &mut unrecognized)?;
     Ok(Decoded {
         message: assemble(&header, server_id, &body)?,
         flags: header.flags,
-        unrecognized,
+        unrecognized: unrecognized.within(bytes),
         trailing: header.trailing,
     })
 }
@@ -299,7 +314,7 @@ pub fn salvage_registration(bytes: &[u8]) -> Option<(&[u8], PeId)> {
         return None;
     }
     let (mut pool_handle, mut pe_id) = (None, None);
-    for param in Params::new(&header.message[4..], 4).map_while(Result::ok) {
+    for param in Params::new(header.value).map_while(Result::ok) {
         match param.kind {
             kind::POOL_HANDLE if pool_handle.is_none() => pool_handle = Some(param.value),
             kind::POOL_ELEMENT if pe_id.is_none() => pe_id = param.reader().u32().ok(),
@@ -354,15 +369,12 @@ impl Message<'_> {
 
     /// Appends the message to `target`; on an error nothing is appended.
     pub fn encode(&self, target: &mut BytesMut) -> Result<(), EncodeError> {
-        let length = self.encoded_len();
-        writer::append(target, length, |writer| self.write(writer, length))
+        writer::append(target, |writer| self.write(writer))
     }
 
     /// The message as bytes of its own.
     pub fn to_bytes(&self) -> Result<bytes::Bytes, EncodeError> {
-        let mut bytes = BytesMut::new();
-        self.encode(&mut bytes)?;
-        Ok(bytes.freeze())
+        writer::fresh(|writer| self.write(writer))
     }
 
     const fn flag(&self) -> bool {
@@ -377,52 +389,9 @@ impl Message<'_> {
         }
     }
 
-    fn encoded_len(&self) -> usize {
-        4 + match self {
-            Self::Registration {
-                pool_handle,
-                pool_element,
-            } => param_len(pool_handle) + super::ListItem::encoded_len(pool_element),
-            Self::Deregistration { pool_handle, .. }
-            | Self::EndpointKeepAliveAck { pool_handle, .. }
-            | Self::EndpointUnreachable { pool_handle, .. } => param_len(pool_handle) + 8,
-            Self::RegistrationResponse {
-                pool_handle, error, ..
-            }
-            | Self::DeregistrationResponse {
-                pool_handle, error, ..
-            } => param_len(pool_handle) + 8 + error.map_or(0, |causes| 4 + causes.encoded_len()),
-            Self::HandleResolution {
-                pool_handle, items, ..
-            } => param_len(pool_handle) + items.map_or(0, |_| 8),
-            Self::HandleResolutionResponse {
-                pool_handle,
-                policy,
-                pool_elements,
-                error,
-                ..
-            } => {
-                param_len(pool_handle)
-                    + policy.map_or(0, |policy| policy.encoded_len())
-                    + pool_elements.encoded_len()
-                    + error.map_or(0, |causes| 4 + causes.encoded_len())
-            }
-            Self::EndpointKeepAlive {
-                pool_handle, pe_id, ..
-            } => 4 + param_len(pool_handle) + pe_id.map_or(0, |_| 8),
-            Self::ServerAnnounce { transports, .. } => 4 + transports.encoded_len(),
-            Self::Cookie { cookie } | Self::CookieEcho { cookie } => param_len(cookie),
-            Self::BusinessCard {
-                pool_handle,
-                pool_elements,
-            } => param_len(pool_handle) + pool_elements.encoded_len(),
-            Self::Error { causes } => 4 + causes.encoded_len(),
-        }
-    }
-
-    fn write(&self, writer: &mut Writer<'_>, length: usize) {
-        let header = u16::from(self.message_type()) << 8 | u16::from(self.flag());
-        writer.pair(header, length_field(length));
+    fn write(&self, writer: &mut Writer<'_>) {
+        let type_and_flags = u16::from(self.message_type()) << 8 | u16::from(self.flag());
+        let message = writer.open([pair(type_and_flags, 0)]);
         match self {
             Self::Registration {
                 pool_handle,
@@ -435,7 +404,7 @@ impl Message<'_> {
             | Self::EndpointKeepAliveAck { pool_handle, pe_id }
             | Self::EndpointUnreachable { pool_handle, pe_id } => {
                 writer.param(kind::POOL_HANDLE, pool_handle);
-                writer.param(kind::PE_IDENTIFIER, &pe_id.0.to_be_bytes());
+                writer.words([header(kind::PE_IDENTIFIER, 4), pe_id.0]);
             }
             Self::RegistrationResponse {
                 pool_handle,
@@ -449,7 +418,7 @@ impl Message<'_> {
                 error,
             } => {
                 writer.param(kind::POOL_HANDLE, pool_handle);
-                writer.param(kind::PE_IDENTIFIER, &pe_id.0.to_be_bytes());
+                writer.words([header(kind::PE_IDENTIFIER, 4), pe_id.0]);
                 write_causes(writer, *error);
             }
             Self::HandleResolution {
@@ -457,7 +426,7 @@ impl Message<'_> {
             } => {
                 writer.param(kind::POOL_HANDLE, pool_handle);
                 if let Some(items) = items {
-                    writer.param(kind::ITEM_COUNT, &items.to_be_bytes());
+                    writer.words([header(kind::ITEM_COUNT, 4), *items]);
                 }
             }
             Self::HandleResolutionResponse {
@@ -480,17 +449,17 @@ impl Message<'_> {
                 pe_id,
                 ..
             } => {
-                writer.u32(server_id.0);
+                writer.words([server_id.0]);
                 writer.param(kind::POOL_HANDLE, pool_handle);
                 if let Some(pe_id) = pe_id {
-                    writer.param(kind::PE_IDENTIFIER, &pe_id.0.to_be_bytes());
+                    writer.words([header(kind::PE_IDENTIFIER, 4), pe_id.0]);
                 }
             }
             Self::ServerAnnounce {
                 server_id,
                 transports,
             } => {
-                writer.u32(server_id.0);
+                writer.words([server_id.0]);
                 transports.write(writer);
             }
             Self::Cookie { cookie } | Self::CookieEcho { cookie } => {
@@ -505,16 +474,14 @@ impl Message<'_> {
             }
             Self::Error { causes } => write_causes(writer, Some(*causes)),
         }
+        writer.close(message);
     }
-}
-
-pub(super) fn param_len(value: &[u8]) -> usize {
-    4 + value.len().next_multiple_of(4)
 }
 
 pub(super) fn write_causes(writer: &mut Writer<'_>, causes: Option<List<'_, Cause<'_>>>) {
     if let Some(causes) = causes {
-        writer.param_header(kind::OPERATION_ERROR, causes.encoded_len());
+        let error = writer.open([pair(kind::OPERATION_ERROR, 0)]);
         causes.write(writer);
+        writer.close_unpadded(error);
     }
 }

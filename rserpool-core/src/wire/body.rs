@@ -5,7 +5,7 @@ use super::error::{Cause, DecodeError, DecodeErrorKind};
 use super::list::{List, ListItem};
 use super::param::{Param, Params, kind};
 use super::policy::Policy;
-use super::reader::{Reader, Unrecognized};
+use super::reader::{Reader, Walk, place};
 use super::transport::Transport;
 use crate::ids::PeId;
 
@@ -19,22 +19,30 @@ impl Kinds {
     pub(crate) const fn of(kinds: &[u16]) -> Self {
         let (mut set, mut index) = (0, 0);
         while index < kinds.len() {
-            set |= Self::bit(kinds[index]);
+            set |= Self::one(kinds[index]).0;
             index += 1;
         }
         Self(set)
     }
 
-    const fn bit(kind: u16) -> u32 {
-        match kind {
-            kind::ITEM_COUNT => 1 << 31,
+    /// The set of one type; of none where no message has it.
+    #[inline]
+    const fn one(kind: u16) -> Self {
+        Self(match kind {
             0..=0x1e => 1 << kind,
+            kind::ITEM_COUNT => 1 << 31,
             _ => 0,
-        }
+        })
     }
 
-    const fn has(self, kind: u16) -> bool {
-        self.0 & Self::bit(kind) != 0
+    #[inline]
+    const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    #[inline]
+    const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 }
 
@@ -50,76 +58,63 @@ pub(crate) struct Body<'a> {
     pub(crate) checksum: Option<u16>,
     pub(crate) server: Option<ServerInformation<'a>>,
     pub(crate) items: Option<u32>,
-    list: Option<(&'a [u8], usize)>,
-    seen: u32,
+    list: Option<&'a [u8]>,
     end: usize,
 }
 
 impl<'a> Body<'a> {
     /// Reads all parameters: those in `once` at most one time, those in `many` as often as they stand there.
-    pub(crate) fn decode(
+    #[inline]
+    pub(crate) fn read<W: Walk>(
+        &mut self,
         reader: Reader<'a>,
         once: Kinds,
         many: Kinds,
-        unrecognized: &mut Unrecognized,
-    ) -> Result<Self, DecodeError> {
-        let mut body = Self {
-            end: reader.offset() + reader.rest().len(),
-            ..Self::default()
-        };
+        walk: &mut W,
+    ) -> Result<(), DecodeError> {
+        self.end = place(reader.rest()) + reader.rest().len();
+        let mut left = once;
         let mut params = Params::of(reader);
         loop {
             let rest = params.rest();
-            let Some(param) = params.next().transpose()? else {
-                return Ok(body);
+            let Some(param) = params.step()? else {
+                return Ok(());
             };
-            let bit = Kinds::bit(param.kind);
-            if many.has(param.kind) {
-                let (_, count) = body.list.get_or_insert((rest, 0));
-                *count += 1;
-            } else if !once.has(param.kind) {
-                param.pass_over(unrecognized)?;
-                continue;
-            } else if body.seen & bit != 0 {
+            let kind = Kinds::one(param.kind);
+            if many.has(kind) {
+                self.list.get_or_insert(rest);
+                check_item(&param, walk)?;
+            } else if left.has(kind) {
+                left = left.without(kind);
+                self.take(&param, walk)?;
+            } else if once.has(kind) {
                 return Err(param.duplicate());
+            } else {
+                param.pass_over(walk)?;
             }
-            body.seen |= bit;
-            body.take(&param, unrecognized)?;
         }
     }
 
     #[inline]
-    fn take(
-        &mut self,
-        param: &Param<'a>,
-        unrecognized: &mut Unrecognized,
-    ) -> Result<(), DecodeError> {
+    fn take<W: Walk>(&mut self, param: &Param<'a>, walk: &mut W) -> Result<(), DecodeError> {
         match param.kind {
             kind::POOL_HANDLE => self.pool_handle = Some(pool_handle(param)?),
-            kind::POOL_ELEMENT => {
-                self.pool_element = Some(PoolElement::decode(param, unrecognized)?);
-            }
+            kind::POOL_ELEMENT => self.pool_element = Some(PoolElement::decode(param, walk)?),
             kind::PE_IDENTIFIER => self.pe_id = Some(PeId(param.u32()?)),
             kind::COOKIE => self.cookie = Some(param.value),
             kind::POLICY => self.policy = Some(Policy::decode(param)?),
-            kind::OPERATION_ERROR => {
-                self.error = Some(List::decode(param.reader(), unrecognized)?);
-            }
-            kind::PE_CHECKSUM => {
-                let value = param.value.try_into().map_err(|_| param.invalid())?;
-                self.checksum = Some(u16::from_be_bytes(value));
-            }
+            kind::OPERATION_ERROR => self.error = Some(List::decode(param.reader(), walk)?),
+            kind::PE_CHECKSUM => self.checksum = Some(u16::from_be_bytes(param.array()?)),
             kind::SERVER_INFORMATION => {
-                self.server = Some(ServerInformation::decode(param, unrecognized)?);
+                self.server = Some(ServerInformation::decode(param, walk)?);
             }
             kind::ITEM_COUNT => self.items = Some(param.u32()?),
-            _ => {
-                Transport::decode(param, unrecognized)?;
-            }
+            _ => debug_assert!(false, "a table has a parameter that nobody reads"),
         }
         Ok(())
     }
 
+    #[cold]
     fn missing(&self, kind: u16) -> DecodeError {
         DecodeError::at(DecodeErrorKind::MissingParameter(kind), self.end)
     }
@@ -153,17 +148,24 @@ impl<'a> Body<'a> {
 
     /// The list of the message; empty where no item stands there.
     pub(crate) fn list<T: ListItem<'a>>(&self) -> List<'a, T> {
-        self.list
-            .map_or(List::EMPTY, |(bytes, count)| List::checked(bytes, count))
+        self.list.map_or(List::EMPTY, List::checked)
     }
 
     /// The list of a message that must not have an empty one.
     pub(crate) fn list_of<T: ListItem<'a>>(&self, kind: u16) -> Result<List<'a, T>, DecodeError> {
-        let list = self.list();
-        if list.is_empty() {
-            return Err(self.missing(kind));
-        }
-        Ok(list)
+        self.list
+            .map(List::checked)
+            .ok_or_else(|| self.missing(kind))
+    }
+}
+
+/// Checks an item of a message's list.
+#[inline]
+fn check_item<W: Walk>(param: &Param<'_>, walk: &mut W) -> Result<(), DecodeError> {
+    match param.kind {
+        kind::POOL_ELEMENT => PoolElement::decode(param, walk).map(drop),
+        kind::SERVER_INFORMATION => ServerInformation::decode(param, walk).map(drop),
+        _ => Transport::decode(param, walk).map(drop),
     }
 }
 

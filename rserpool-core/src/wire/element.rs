@@ -1,12 +1,14 @@
 //! The Pool Element and Server Information parameters (RFC 5354 §3.10, §3.11).
 
-use super::error::{DecodeError, DecodeErrorKind};
+use alloc::vec::Vec;
+
+use super::error::DecodeError;
 use super::list::ListItem;
 use super::param::{Param, Params, kind};
 use super::policy::Policy;
-use super::reader::Unrecognized;
+use super::reader::Walk;
 use super::transport::{SctpTransport, Transport};
-use super::writer::Writer;
+use super::writer::{Writer, pair, write_to};
 use crate::ids::{PeId, ServerId};
 
 /// A pool element.
@@ -28,82 +30,85 @@ pub struct PoolElement<'a> {
 
 impl<'a> PoolElement<'a> {
     /// Decodes the parameter. The first transport is the user's; a second one must be SCTP and is ASAP's.
-    pub(crate) fn decode(
-        param: &Param<'a>,
-        unrecognized: &mut Unrecognized,
-    ) -> Result<Self, DecodeError> {
-        let mut reader = param.reader();
-        let invalid = |_| param.invalid();
-        let id = PeId(reader.u32().map_err(invalid)?);
-        let home_id = ServerId(reader.u32().map_err(invalid)?);
-        let life = reader.u32().map_err(invalid)?.cast_signed();
-        let (mut user_transport, mut asap_transport, mut policy) = (None, None, None);
-        for inner in Params::of(reader) {
-            let inner = inner?;
-            if let Some(transport) = Transport::decode(&inner, unrecognized)? {
-                match (user_transport, asap_transport, transport) {
-                    (None, ..) => user_transport = Some(transport),
-                    (_, None, Transport::Sctp(sctp)) => asap_transport = Some(sctp),
-                    (_, None, _) => return Err(inner.invalid()),
-                    _ => return Err(inner.duplicate()),
-                }
-            } else if inner.kind == kind::POLICY {
-                let value = Policy::decode(&inner)?;
-                if policy.replace(value).is_some() {
+    #[inline(always)]
+    pub(crate) fn decode<W: Walk>(param: &Param<'a>, walk: &mut W) -> Result<Self, DecodeError> {
+        let (fields, reader) = param.fixed::<12>()?;
+        let &[id, home_id, life] = fields.as_chunks().0 else {
+            return Err(param.invalid());
+        };
+        let mut element = Self {
+            id: PeId(u32::from_be_bytes(id)),
+            home_id: ServerId(u32::from_be_bytes(home_id)),
+            life: i32::from_be_bytes(life),
+            user_transport: Transport::Opaque(&[]),
+            policy: Policy::RoundRobin,
+            asap_transport: None,
+        };
+        let (mut has_transport, mut has_policy) = (false, false);
+        let mut params = Params::of(reader);
+        while let Some(inner) = params.step()? {
+            if inner.kind == kind::POLICY {
+                if !W::CHECKED && has_policy {
                     return Err(inner.duplicate());
                 }
-            } else {
-                inner.pass_over(unrecognized)?;
+                element.policy = Policy::decode(&inner)?;
+                has_policy = true;
+                continue;
+            }
+            match Transport::decode(&inner, walk)? {
+                None if W::CHECKED => {}
+                None => inner.pass_over(walk)?,
+                Some(transport) if !has_transport => {
+                    element.user_transport = transport;
+                    has_transport = true;
+                }
+                Some(_) if !W::CHECKED && element.asap_transport.is_some() => {
+                    return Err(inner.duplicate());
+                }
+                Some(Transport::Sctp(sctp)) => element.asap_transport = Some(sctp),
+                Some(_) => return Err(inner.invalid()),
             }
         }
-        let missing = |kind| param.error(DecodeErrorKind::MissingParameter(kind));
-        Ok(Self {
-            id,
-            home_id,
-            life,
-            user_transport: user_transport.ok_or_else(|| missing(kind::SCTP_TRANSPORT))?,
-            policy: policy.ok_or_else(|| missing(kind::POLICY))?,
-            asap_transport,
-        })
+        if !W::CHECKED && !has_transport {
+            return Err(param.lacks(kind::SCTP_TRANSPORT));
+        }
+        if !W::CHECKED && !has_policy {
+            return Err(param.lacks(kind::POLICY));
+        }
+        Ok(element)
     }
 
-    fn value_len(&self) -> usize {
-        12 + self.user_transport.encoded_len()
-            + self.policy.encoded_len()
-            + self
-                .asap_transport
-                .map_or(0, |sctp| Transport::Sctp(sctp).encoded_len())
+    /// The parameter's bytes, for the information of an error cause.
+    pub fn to_param(&self) -> Vec<u8> {
+        let write = |writer: &mut Writer<'_>| self.write(writer);
+        let mut bytes = alloc::vec![0; write_to(&mut [], write)];
+        write_to(&mut bytes, write);
+        bytes
     }
 }
 
 impl<'a> ListItem<'a> for PoolElement<'a> {
-    fn next(
-        params: &mut Params<'a>,
-        unrecognized: &mut Unrecognized,
-    ) -> Result<Option<Self>, DecodeError> {
+    #[inline]
+    fn next<W: Walk>(params: &mut Params<'a>, walk: &mut W) -> Result<Option<Self>, DecodeError> {
         // The message's own decoder has looked at what stands between the elements.
-        while let Some(param) = params.next().transpose()? {
+        while let Some(param) = params.step()? {
             if param.kind == kind::POOL_ELEMENT {
-                return Self::decode(&param, unrecognized).map(Some);
+                return Self::decode(&param, walk).map(Some);
             }
         }
         Ok(None)
     }
 
-    fn encoded_len(&self) -> usize {
-        4 + self.value_len()
-    }
-
+    #[inline(always)]
     fn write(&self, writer: &mut Writer<'_>) {
-        writer.param_header(kind::POOL_ELEMENT, self.value_len());
-        writer.u32(self.id.0);
-        writer.u32(self.home_id.0);
-        writer.u32(self.life.cast_unsigned());
+        let life = self.life.cast_unsigned();
+        let element = writer.open([pair(kind::POOL_ELEMENT, 0), self.id.0, self.home_id.0, life]);
         self.user_transport.write(writer);
         self.policy.write(writer);
-        if let Some(sctp) = self.asap_transport {
-            Transport::Sctp(sctp).write(writer);
+        if let Some(sctp) = &self.asap_transport {
+            sctp.write(writer);
         }
+        writer.close_unpadded(element);
     }
 }
 
@@ -117,49 +122,39 @@ pub struct ServerInformation<'a> {
 }
 
 impl<'a> ServerInformation<'a> {
-    pub(crate) fn decode(
-        param: &Param<'a>,
-        unrecognized: &mut Unrecognized,
-    ) -> Result<Self, DecodeError> {
-        let mut reader = param.reader();
-        let id = ServerId(reader.u32().map_err(|_| param.invalid())?);
+    /// Decodes the parameter, which has one transport, SCTP.
+    pub(crate) fn decode<W: Walk>(param: &Param<'a>, walk: &mut W) -> Result<Self, DecodeError> {
+        let (id, reader) = param.fixed()?;
+        let mut params = Params::of(reader);
         let mut transport = None;
-        for inner in Params::of(reader) {
-            let inner = inner?;
-            match Transport::decode(&inner, unrecognized)? {
-                Some(Transport::Sctp(sctp)) if transport.is_none() => transport = Some(sctp),
-                Some(Transport::Sctp(_)) => return Err(inner.duplicate()),
+        while let Some(inner) = params.step()? {
+            match Transport::decode(&inner, walk)? {
+                None => inner.pass_over(walk)?,
+                Some(Transport::Sctp(_)) if transport.is_some() => return Err(inner.duplicate()),
+                Some(Transport::Sctp(sctp)) => transport = Some(sctp),
                 Some(_) => return Err(inner.invalid()),
-                None => inner.pass_over(unrecognized)?,
             }
         }
-        let transport = transport
-            .ok_or_else(|| param.error(DecodeErrorKind::MissingParameter(kind::SCTP_TRANSPORT)))?;
-        Ok(Self { id, transport })
+        Ok(Self {
+            id: ServerId(u32::from_be_bytes(*id)),
+            transport: transport.ok_or_else(|| param.lacks(kind::SCTP_TRANSPORT))?,
+        })
     }
 }
 
 impl<'a> ListItem<'a> for ServerInformation<'a> {
-    fn next(
-        params: &mut Params<'a>,
-        unrecognized: &mut Unrecognized,
-    ) -> Result<Option<Self>, DecodeError> {
-        while let Some(param) = params.next().transpose()? {
+    fn next<W: Walk>(params: &mut Params<'a>, walk: &mut W) -> Result<Option<Self>, DecodeError> {
+        while let Some(param) = params.step()? {
             if param.kind == kind::SERVER_INFORMATION {
-                return Self::decode(&param, unrecognized).map(Some);
+                return Self::decode(&param, walk).map(Some);
             }
         }
         Ok(None)
     }
 
-    fn encoded_len(&self) -> usize {
-        8 + Transport::Sctp(self.transport).encoded_len()
-    }
-
     fn write(&self, writer: &mut Writer<'_>) {
-        let transport = Transport::Sctp(self.transport);
-        writer.param_header(kind::SERVER_INFORMATION, 4 + transport.encoded_len());
-        writer.u32(self.id.0);
-        transport.write(writer);
+        let server = writer.open([pair(kind::SERVER_INFORMATION, 0), self.id.0]);
+        self.transport.write(writer);
+        writer.close(server);
     }
 }

@@ -2,14 +2,14 @@
 
 use bytes::BytesMut;
 
-use super::asap::{param_len, write_causes};
+use super::asap::write_causes;
 use super::body::{Body, Kinds, pool_handle};
 use super::element::{PoolElement, ServerInformation};
 use super::error::{Cause, DecodeError, DecodeErrorKind, EncodeError};
 use super::list::{List, ListItem};
 use super::param::{Params, kind};
-use super::reader::{Reader, Unrecognized};
-use super::writer::{self, Writer, length_field};
+use super::reader::{Reader, Unrecognized, Walk, place};
+use super::writer::{self, Writer, pair};
 use super::{Decoded, Header};
 use crate::ids::ServerId;
 
@@ -72,48 +72,38 @@ pub struct Pool<'a> {
 
 impl<'a> ListItem<'a> for Pool<'a> {
     /// A handle and the elements up to the next handle (RFC 5353 §2.3).
-    fn next(
-        params: &mut Params<'a>,
-        unrecognized: &mut Unrecognized,
-    ) -> Result<Option<Self>, DecodeError> {
+    fn next<W: Walk>(params: &mut Params<'a>, walk: &mut W) -> Result<Option<Self>, DecodeError> {
         let handle = loop {
-            match params.next().transpose()? {
+            match params.step()? {
                 None => return Ok(None),
                 Some(param) if param.kind == kind::POOL_HANDLE => break param,
-                Some(param) => param.pass_over(unrecognized)?,
+                Some(param) => param.pass_over(walk)?,
             }
         };
+        let pool_handle = pool_handle(&handle)?;
         let start = params.rest();
-        let mut count = 0;
+        let mut empty = true;
         loop {
             let before = *params;
-            match params.next().transpose()? {
+            match params.step()? {
                 Some(param) if param.kind == kind::POOL_ELEMENT => {
-                    PoolElement::decode(&param, unrecognized)?;
-                    count += 1;
+                    if !W::CHECKED {
+                        PoolElement::decode(&param, walk)?;
+                    }
+                    empty = false;
                 }
-                Some(param) if param.kind != kind::POOL_HANDLE => param.pass_over(unrecognized)?,
-                next => {
-                    if next.is_some() {
-                        *params = before;
-                    }
+                Some(param) if param.kind != kind::POOL_HANDLE => param.pass_over(walk)?,
+                _ if empty => return Err(handle.lacks(kind::POOL_ELEMENT)),
+                _ => {
+                    *params = before;
                     let length = start.len() - params.rest().len();
-                    if count == 0 {
-                        return Err(
-                            handle.error(DecodeErrorKind::MissingParameter(kind::POOL_ELEMENT))
-                        );
-                    }
                     return Ok(Some(Self {
-                        pool_handle: pool_handle(&handle)?,
-                        pool_elements: List::checked(&start[..length], count),
+                        pool_handle,
+                        pool_elements: List::checked(&start[..length]),
                     }));
                 }
             }
         }
-    }
-
-    fn encoded_len(&self) -> usize {
-        param_len(self.pool_handle) + self.pool_elements.encoded_len()
     }
 
     fn write(&self, writer: &mut Writer<'_>) {
@@ -204,32 +194,45 @@ pub enum MessageBody<'a> {
 /// The parameters that a message of each type has: at most once, and any number of times. A handle table has a walk of its
 /// own.
 const fn parameters(message_type: u8) -> Option<(Kinds, Kinds)> {
-    let (once, many): (&[u16], &[u16]) = match message_type {
-        message_type::PRESENCE => (&[kind::PE_CHECKSUM, kind::SERVER_INFORMATION], &[]),
-        message_type::HANDLE_UPDATE => (&[kind::POOL_HANDLE, kind::POOL_ELEMENT], &[]),
-        message_type::LIST_RESPONSE => (&[], &[kind::SERVER_INFORMATION]),
-        message_type::ERROR => (&[kind::OPERATION_ERROR], &[]),
+    const PRESENCE: Kinds = Kinds::of(&[kind::PE_CHECKSUM, kind::SERVER_INFORMATION]);
+    const HANDLE_UPDATE: Kinds = Kinds::of(&[kind::POOL_HANDLE, kind::POOL_ELEMENT]);
+    const ERROR: Kinds = Kinds::of(&[kind::OPERATION_ERROR]);
+    const SERVERS: Kinds = Kinds::of(&[kind::SERVER_INFORMATION]);
+    Some(match message_type {
+        message_type::PRESENCE => (PRESENCE, Kinds::NONE),
+        message_type::HANDLE_UPDATE => (HANDLE_UPDATE, Kinds::NONE),
+        message_type::LIST_RESPONSE => (Kinds::NONE, SERVERS),
+        message_type::ERROR => (ERROR, Kinds::NONE),
         message_type::HANDLE_TABLE_REQUEST
         | message_type::HANDLE_TABLE_RESPONSE
         | message_type::LIST_REQUEST
         | message_type::INIT_TAKEOVER
         | message_type::INIT_TAKEOVER_ACK
-        | message_type::TAKEOVER_SERVER => (&[], &[]),
+        | message_type::TAKEOVER_SERVER => (Kinds::NONE, Kinds::NONE),
         _ => return None,
-    };
-    Some((Kinds::of(once), Kinds::of(many)))
+    })
 }
 
 /// Decodes one message. Bytes after it and its padding are counted, not looked at.
 pub fn decode(bytes: &[u8]) -> Result<Decoded<Message<'_>>, DecodeError> {
+    let mut decoded = decode_in_place(bytes);
+    if let Err(error) = &mut decoded {
+        *error = error.within(bytes);
+    }
+    decoded
+}
+
+/// Decodes with [places](super::reader::place) for offsets.
+fn decode_in_place(bytes: &[u8]) -> Result<Decoded<Message<'_>>, DecodeError> {
     let header = Header::decode(bytes)?;
     let Some((once, many)) = parameters(header.kind) else {
         return Err(header.unknown());
     };
     let mut unrecognized = Unrecognized::default();
-    let mut reader = Reader::new(&header.message[4..], 4);
+    let mut reader = Reader::new(header.value);
     let sender = ServerId(reader.u32()?);
     let receiver = ServerId(reader.u32()?);
+    let mut body = Body::default();
     let body = match header.kind {
         message_type::HANDLE_TABLE_RESPONSE => MessageBody::HandleTableResponse {
             rejected: header.flags & FLAG != 0,
@@ -238,7 +241,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded<Message<'_>>, DecodeError> {
         },
         message_type::HANDLE_UPDATE => {
             let action = update_action(&mut reader)?;
-            let body = Body::decode(reader, once, many, &mut unrecognized)?;
+            body.read(reader, once, many, &mut unrecognized)?;
             MessageBody::HandleUpdate {
                 action,
                 takeover_suggested: header.flags & FLAG != 0,
@@ -250,17 +253,17 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded<Message<'_>>, DecodeError> {
         | message_type::INIT_TAKEOVER_ACK
         | message_type::TAKEOVER_SERVER => {
             let target = ServerId(reader.u32()?);
-            Body::decode(reader, Kinds::NONE, Kinds::NONE, &mut unrecognized)?;
+            body.read(reader, once, many, &mut unrecognized)?;
             match header.kind {
                 message_type::INIT_TAKEOVER => MessageBody::InitTakeover { target },
                 message_type::INIT_TAKEOVER_ACK => MessageBody::InitTakeoverAck { target },
                 _ => MessageBody::TakeoverServer { target },
             }
         }
-        _ => assemble(
-            &header,
-            &Body::decode(reader, once, many, &mut unrecognized)?,
-        )?,
+        _ => {
+            body.read(reader, once, many, &mut unrecognized)?;
+            assemble(&header, &body)?
+        }
     };
     Ok(Decoded {
         message: Message {
@@ -269,20 +272,18 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded<Message<'_>>, DecodeError> {
             body,
         },
         flags: header.flags,
-        unrecognized,
+        unrecognized: unrecognized.within(bytes),
         trailing: header.trailing,
     })
 }
 
 fn update_action(reader: &mut Reader<'_>) -> Result<UpdateAction, DecodeError> {
-    let offset = reader.offset();
-    let action = match reader.u16()? {
-        0 => UpdateAction::Add,
-        1 => UpdateAction::Delete,
-        _ => return Err(DecodeError::at(DecodeErrorKind::InvalidField, offset)),
-    };
-    reader.u16()?;
-    Ok(action)
+    let place = place(reader.rest());
+    match reader.pair()? {
+        (0, _) => Ok(UpdateAction::Add),
+        (1, _) => Ok(UpdateAction::Delete),
+        _ => Err(DecodeError::at(DecodeErrorKind::InvalidField, place)),
+    }
 }
 
 fn assemble<'a>(header: &Header<'a>, body: &Body<'a>) -> Result<MessageBody<'a>, DecodeError> {
@@ -342,15 +343,12 @@ impl Message<'_> {
 
     /// Appends the message to `target`; on an error nothing is appended.
     pub fn encode(&self, target: &mut BytesMut) -> Result<(), EncodeError> {
-        let length = self.encoded_len();
-        writer::append(target, length, |writer| self.write(writer, length))
+        writer::append(target, |writer| self.write(writer))
     }
 
     /// The message as bytes of its own.
     pub fn to_bytes(&self) -> Result<bytes::Bytes, EncodeError> {
-        let mut bytes = BytesMut::new();
-        self.encode(&mut bytes)?;
-        Ok(bytes.freeze())
+        writer::fresh(|writer| self.write(writer))
     }
 
     const fn flags(&self) -> u8 {
@@ -372,31 +370,10 @@ impl Message<'_> {
         if more { first | MORE } else { first }
     }
 
-    fn encoded_len(&self) -> usize {
-        12 + match &self.body {
-            MessageBody::Presence {
-                checksum, server, ..
-            } => checksum.map_or(0, |_| 8) + server.map_or(0, |server| server.encoded_len()),
-            MessageBody::HandleTableResponse { pools, .. } => pools.encoded_len(),
-            MessageBody::HandleUpdate {
-                pool_handle,
-                pool_element,
-                ..
-            } => 4 + param_len(pool_handle) + pool_element.encoded_len(),
-            MessageBody::ListResponse { servers, .. } => servers.encoded_len(),
-            MessageBody::InitTakeover { .. }
-            | MessageBody::InitTakeoverAck { .. }
-            | MessageBody::TakeoverServer { .. } => 4,
-            MessageBody::Error { causes } => 4 + causes.encoded_len(),
-            MessageBody::HandleTableRequest { .. } | MessageBody::ListRequest => 0,
-        }
-    }
-
-    fn write(&self, writer: &mut Writer<'_>, length: usize) {
-        let header = u16::from(self.message_type()) << 8 | u16::from(self.flags());
-        writer.pair(header, length_field(length));
-        writer.u32(self.sender.0);
-        writer.u32(self.receiver.0);
+    fn write(&self, writer: &mut Writer<'_>) {
+        let type_and_flags = u16::from(self.message_type()) << 8 | u16::from(self.flags());
+        let header = pair(type_and_flags, 0);
+        let message = writer.open([header, self.sender.0, self.receiver.0]);
         match &self.body {
             MessageBody::Presence {
                 checksum, server, ..
@@ -415,16 +392,17 @@ impl Message<'_> {
                 pool_element,
                 ..
             } => {
-                writer.pair(action.to_wire(), 0);
+                writer.words([pair(action.to_wire(), 0)]);
                 writer.param(kind::POOL_HANDLE, pool_handle);
                 pool_element.write(writer);
             }
             MessageBody::ListResponse { servers, .. } => servers.write(writer),
             MessageBody::InitTakeover { target }
             | MessageBody::InitTakeoverAck { target }
-            | MessageBody::TakeoverServer { target } => writer.u32(target.0),
+            | MessageBody::TakeoverServer { target } => writer.words([target.0]),
             MessageBody::Error { causes } => write_causes(writer, Some(*causes)),
             MessageBody::HandleTableRequest { .. } | MessageBody::ListRequest => {}
         }
+        writer.close(message);
     }
 }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::list::ListItem;
 use super::param::Params;
-use super::reader::{Span, Unrecognized};
+use super::reader::{Span, Walk};
 use super::writer::Writer;
 
 /// A cause code of an Operation Error.
@@ -77,18 +77,11 @@ pub struct Cause<'a> {
 
 impl<'a> ListItem<'a> for Cause<'a> {
     /// Causes have codes where parameters have types; the rule for unrecognized types is not for them.
-    fn next(params: &mut Params<'a>, _: &mut Unrecognized) -> Result<Option<Self>, DecodeError> {
-        let Some(param) = params.next().transpose()? else {
-            return Ok(None);
-        };
-        Ok(Some(Self {
+    fn next<W: Walk>(params: &mut Params<'a>, _: &mut W) -> Result<Option<Self>, DecodeError> {
+        Ok(params.step()?.map(|param| Self {
             code: CauseCode(param.kind),
             info: param.value,
         }))
-    }
-
-    fn encoded_len(&self) -> usize {
-        4 + self.info.len().next_multiple_of(4)
     }
 
     fn write(&self, writer: &mut Writer<'_>) {
@@ -126,7 +119,7 @@ pub enum DecodeErrorKind {
     /// A parameter stands twice where one is allowed.
     #[error("parameter {0:#06x} stands twice")]
     DuplicateParameter(u16),
-    /// A mandatory parameter is missing. The span is that of the message or parameter that lacks it.
+    /// A mandatory parameter is missing. The fault is at the parameter that lacks it, or at the end of the message.
     #[error("parameter {0:#06x} is missing")]
     MissingParameter(u16),
     /// A parameter of a known type has a value that it cannot have.
@@ -160,6 +153,13 @@ impl DecodeError {
 
     pub(crate) const fn span(kind: DecodeErrorKind, span: Span) -> Self {
         Self { kind, span }
+    }
+
+    /// The error with its place as an offset in `message`.
+    #[cold]
+    pub(crate) fn within(self, message: &[u8]) -> Self {
+        let span = self.span.within(message);
+        Self { span, ..self }
     }
 
     /// What is wrong.

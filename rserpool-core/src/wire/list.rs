@@ -4,19 +4,13 @@ use core::fmt;
 
 use super::error::DecodeError;
 use super::param::Params;
-use super::reader::{Reader, Unrecognized};
+use super::reader::{Checked, Reader, Walk};
 use super::writer::Writer;
 
 /// What a list can hold.
 pub trait ListItem<'a>: Copy + PartialEq + fmt::Debug {
     /// The next item among `params`; `None` at their end.
-    fn next(
-        params: &mut Params<'a>,
-        unrecognized: &mut Unrecognized,
-    ) -> Result<Option<Self>, DecodeError>;
-
-    /// Bytes it takes with its padding.
-    fn encoded_len(&self) -> usize;
+    fn next<W: Walk>(params: &mut Params<'a>, walk: &mut W) -> Result<Option<Self>, DecodeError>;
 
     /// Writes it with its padding.
     fn write(&self, writer: &mut Writer<'_>);
@@ -33,58 +27,75 @@ pub enum List<'a, T> {
 
 /// Bytes that hold a list, checked by the decoder.
 #[derive(Clone, Copy)]
-pub struct WireList<'a> {
-    bytes: &'a [u8],
-    count: usize,
-}
+pub struct WireList<'a>(&'a [u8]);
 
 impl<'a, T: ListItem<'a>> List<'a, T> {
     /// An empty list.
     pub const EMPTY: Self = Self::Slice(&[]);
 
     /// Checks all items in `reader`, so that they can be read without an error later.
-    pub(crate) fn decode(
-        reader: Reader<'a>,
-        unrecognized: &mut Unrecognized,
-    ) -> Result<Self, DecodeError> {
-        let mut params = Params::of(reader);
-        let mut count = 0;
-        while T::next(&mut params, unrecognized)?.is_some() {
-            count += 1;
+    #[inline]
+    pub(crate) fn decode<W: Walk>(reader: Reader<'a>, walk: &mut W) -> Result<Self, DecodeError> {
+        if !W::CHECKED {
+            let mut params = Params::of(reader);
+            while T::next(&mut params, walk)?.is_some() {}
         }
-        Ok(Self::checked(reader.rest(), count))
+        Ok(Self::checked(reader.rest()))
     }
 
-    pub(crate) const fn checked(bytes: &'a [u8], count: usize) -> Self {
-        Self::Wire(WireList { bytes, count })
+    /// As [`List::decode`]; `None` where there is no item.
+    #[inline]
+    pub(crate) fn decode_some<W: Walk>(
+        reader: Reader<'a>,
+        walk: &mut W,
+    ) -> Result<Option<Self>, DecodeError> {
+        let mut found = W::CHECKED;
+        if !W::CHECKED {
+            let mut params = Params::of(reader);
+            while T::next(&mut params, walk)?.is_some() {
+                found = true;
+            }
+        }
+        Ok(found.then(|| Self::checked(reader.rest())))
     }
 
-    /// The number of items.
-    pub const fn len(&self) -> usize {
+    #[inline]
+    pub(crate) const fn checked(bytes: &'a [u8]) -> Self {
+        Self::Wire(WireList(bytes))
+    }
+
+    /// The number of items. A received list is walked for it.
+    pub fn len(&self) -> usize {
         match self {
-            Self::Wire(wire) => wire.count,
+            Self::Wire(_) => self.iter().count(),
             Self::Slice(items) => items.len(),
         }
     }
 
     /// Whether there is none.
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
     }
 
     /// The items in their order.
+    #[inline]
     pub const fn iter(&self) -> ListIter<'a, T> {
         match self {
-            Self::Wire(wire) => ListIter::Wire(Params::new(wire.bytes, 0)),
+            Self::Wire(wire) => ListIter::Wire(Params::new(wire.0)),
             Self::Slice(items) => ListIter::Slice(items),
         }
     }
 
-    pub(crate) fn encoded_len(&self) -> usize {
-        self.iter().map(|item| item.encoded_len()).sum()
+    #[inline]
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+        match self {
+            Self::Wire(_) => self.write_again(writer),
+            Self::Slice(items) => items.iter().for_each(|item| item.write(writer)),
+        }
     }
 
-    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+    #[inline(never)]
+    fn write_again(&self, writer: &mut Writer<'_>) {
         self.iter().for_each(|item| item.write(writer));
     }
 }
@@ -93,6 +104,7 @@ impl<'a, T: ListItem<'a>> IntoIterator for List<'a, T> {
     type Item = T;
     type IntoIter = ListIter<'a, T>;
 
+    #[inline]
     fn into_iter(self) -> ListIter<'a, T> {
         self.iter()
     }
@@ -101,7 +113,7 @@ impl<'a, T: ListItem<'a>> IntoIterator for List<'a, T> {
 /// Equal where the items are, however they are held.
 impl<'a, T: ListItem<'a>> PartialEq for List<'a, T> {
     fn eq(&self, other: &Self) -> bool {
-        self.len() == other.len() && self.iter().eq(other.iter())
+        self.iter().eq(other.iter())
     }
 }
 
@@ -127,7 +139,7 @@ impl<'a, T: ListItem<'a>> Iterator for ListIter<'a, T> {
     fn next(&mut self) -> Option<T> {
         match self {
             // The decoder has seen every item, and would have refused the message.
-            Self::Wire(params) => T::next(params, &mut Unrecognized::default()).ok().flatten(),
+            Self::Wire(params) => T::next(params, &mut Checked).ok().flatten(),
             Self::Slice(items) => {
                 let (first, rest) = items.split_first()?;
                 *items = rest;

@@ -2,7 +2,8 @@
 //!
 //! Decoding borrows from the bytes and allocates nothing, except that it notes where unrecognized parameters stood that the
 //! sender wants to hear of. A list, such as the addresses of a transport, is checked once by the decoder; reading it then
-//! walks the bytes again and cannot fail. Encoding computes the length, reserves once and writes once.
+//! walks the bytes again and cannot fail. Encoding writes once, and fills in the lengths of what is nested as it goes; only a
+//! message that is longer than usual is written twice, the first time to measure it.
 //!
 //! ```
 //! use rserpool_core::wire::asap::{self, Message};
@@ -32,10 +33,10 @@ pub mod enrp;
 
 pub use element::{PoolElement, ServerInformation};
 pub use error::{Cause, CauseCode, DecodeError, DecodeErrorKind, EncodeError};
-pub use list::{List, ListItem, ListIter};
+pub use list::{List, ListItem, ListIter, WireList};
 pub use param::{Param, Params, kind};
 pub use policy::{Policy, PolicyType};
-pub use reader::{Span, Unrecognized};
+pub use reader::{Checked, Span, Unrecognized, Walk};
 pub use transport::{SctpTransport, Transport, TransportBuf, TransportUse};
 pub use writer::Writer;
 
@@ -55,47 +56,51 @@ pub struct Decoded<M> {
     pub trailing: usize,
 }
 
-/// The common header, checked against the bytes: type, flags, and the message without what follows it (RFC 5354 §4).
+/// The common header, checked against the bytes (RFC 5354 §4).
 ///
 /// The length field may or may not count the padding of the last parameter; both are in use.
 pub(crate) struct Header<'a> {
     pub(crate) kind: u8,
     pub(crate) flags: u8,
-    pub(crate) message: &'a [u8],
+    /// What follows the header in the message.
+    pub(crate) value: &'a [u8],
     pub(crate) trailing: usize,
 }
 
 impl<'a> Header<'a> {
+    #[inline]
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let &[kind, flags, high, low, ..] = bytes else {
-            return Err(DecodeError::at(DecodeErrorKind::ShortHeader, 0));
+        let Some((&[kind, flags, high, low], rest)) = bytes.split_first_chunk() else {
+            return Err(DecodeError::at(
+                DecodeErrorKind::ShortHeader,
+                reader::place(bytes),
+            ));
         };
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        if length < 4 || length > bytes.len() {
-            return Err(DecodeError::at(DecodeErrorKind::MessageLength, 2));
-        }
-        let padded = length.next_multiple_of(4).min(bytes.len());
+        let length = usize::from(u16::from_be_bytes([high, low])).wrapping_sub(4);
+        let Some((value, rest)) = rest.split_at_checked(length) else {
+            let field = reader::place(bytes) + 2;
+            return Err(DecodeError::at(DecodeErrorKind::MessageLength, field));
+        };
         Ok(Self {
             kind,
             flags,
-            message: &bytes[..length],
-            trailing: bytes.len() - padded,
+            value,
+            trailing: rest.len().saturating_sub(param::padding(length)),
         })
     }
 
     /// The rule for unrecognized message types (RFC 5354 §4): 00 discard, 01 discard and report; 10 and 11 are reserved
     /// and discarded.
+    #[cold]
     pub(crate) fn unknown(&self) -> DecodeError {
         let kind = DecodeErrorKind::UnknownMessage {
             kind: self.kind,
             report: self.kind >> 6 == 0b01,
         };
-        DecodeError::span(
-            kind,
-            Span {
-                offset: 0,
-                length: self.message.len(),
-            },
-        )
+        let message = Span {
+            offset: reader::place(self.value) - 4,
+            length: self.value.len() + 4,
+        };
+        DecodeError::span(kind, message)
     }
 }

@@ -1,7 +1,7 @@
 //! Parameters: type, length, value, padding (RFC 5354 §3).
 
 use super::error::{DecodeError, DecodeErrorKind};
-use super::reader::{Reader, Span, Unrecognized};
+use super::reader::{Reader, Span, Walk, place};
 
 /// The parameter types.
 pub mod kind {
@@ -49,52 +49,74 @@ pub struct Param<'a> {
     pub kind: u16,
     /// Its value without padding.
     pub value: &'a [u8],
-    /// Offset of its type field in the message.
-    pub offset: usize,
 }
 
 impl<'a> Param<'a> {
-    /// Where it stands in the message, header included, padding left out.
-    pub fn span(&self) -> Span {
+    /// Where it stands, header included, padding left out.
+    fn span(self) -> Span {
         Span {
-            offset: self.offset,
+            offset: place(self.value) - 4,
             length: self.value.len() + 4,
         }
     }
 
+    #[inline]
     pub(crate) fn reader(&self) -> Reader<'a> {
-        Reader::new(self.value, self.offset + 4)
+        Reader::new(self.value)
     }
 
-    pub(crate) fn error(&self, kind: DecodeErrorKind) -> DecodeError {
+    #[cold]
+    pub(crate) fn error(self, kind: DecodeErrorKind) -> DecodeError {
         DecodeError::span(kind, self.span())
     }
 
-    pub(crate) fn invalid(&self) -> DecodeError {
+    #[cold]
+    pub(crate) fn invalid(self) -> DecodeError {
         self.error(DecodeErrorKind::InvalidValue(self.kind))
     }
 
-    pub(crate) fn duplicate(&self) -> DecodeError {
+    #[cold]
+    pub(crate) fn duplicate(self) -> DecodeError {
         self.error(DecodeErrorKind::DuplicateParameter(self.kind))
     }
 
+    #[cold]
+    pub(crate) fn lacks(self, kind: u16) -> DecodeError {
+        self.error(DecodeErrorKind::MissingParameter(kind))
+    }
+
+    /// The first `N` bytes of the value, and what follows them.
+    #[inline]
+    pub(crate) fn fixed<const N: usize>(&self) -> Result<(&'a [u8; N], Reader<'a>), DecodeError> {
+        match self.value.split_first_chunk() {
+            Some((head, tail)) => Ok((head, Reader::new(tail))),
+            None => Err(self.invalid()),
+        }
+    }
+
+    /// A value of exactly `N` bytes.
+    #[inline]
+    pub(crate) fn array<const N: usize>(&self) -> Result<[u8; N], DecodeError> {
+        self.value.try_into().map_err(|_| self.invalid())
+    }
+
     /// A value of exactly four bytes.
+    #[inline]
     pub(crate) fn u32(&self) -> Result<u32, DecodeError> {
-        let value = self.value.try_into().map_err(|_| self.invalid())?;
-        Ok(u32::from_be_bytes(value))
+        self.array().map(u32::from_be_bytes)
     }
 
     /// What to do with a parameter that is of no use where it stands: a known one does not belong there, and for others
     /// the upper bits of the type say it (RFC 5354 §3). `Ok` means that it is skipped.
     #[cold]
-    pub(crate) fn pass_over(&self, unrecognized: &mut Unrecognized) -> Result<(), DecodeError> {
+    pub(crate) fn pass_over<W: Walk>(self, walk: &mut W) -> Result<(), DecodeError> {
         if (kind::IPV4_ADDRESS..=kind::OPAQUE_TRANSPORT).contains(&self.kind) {
             return Err(self.error(DecodeErrorKind::UnexpectedParameter(self.kind)));
         }
         match self.kind >> 14 {
             0b10 => Ok(()),
             0b11 => {
-                unrecognized.note(self.span());
+                walk.note(self.span());
                 Ok(())
             }
             bits => Err(self.error(DecodeErrorKind::UnknownParameter {
@@ -107,28 +129,54 @@ impl<'a> Param<'a> {
 
 /// The parameters in a part of a message. It ends at the end of the bytes or after the first error.
 #[derive(Clone, Copy, Debug)]
-pub struct Params<'a>(Reader<'a>);
+pub struct Params<'a>(&'a [u8]);
 
 impl<'a> Params<'a> {
-    /// The parameters in `bytes`, which stand at `offset` in the message.
-    pub const fn new(bytes: &'a [u8], offset: usize) -> Self {
-        Self(Reader::new(bytes, offset))
+    /// The parameters in `bytes`.
+    #[inline]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
     }
 
+    #[inline]
     pub(crate) const fn of(reader: Reader<'a>) -> Self {
-        Self(reader)
+        Self(reader.rest())
     }
 
+    #[inline]
     pub(crate) const fn rest(&self) -> &'a [u8] {
-        self.0.rest()
+        self.0
     }
 
-    fn fail(&mut self, offset: usize) -> DecodeError {
-        let span = Span {
-            offset,
-            length: self.0.rest().len() + self.0.offset() - offset,
+    /// The next parameter; `None` at the end.
+    #[inline]
+    pub(crate) fn step(&mut self) -> Result<Option<Param<'a>>, DecodeError> {
+        let Some((&[kind_high, kind_low, high, low], tail)) = self.0.split_first_chunk() else {
+            return if self.0.is_empty() {
+                Ok(None)
+            } else {
+                Err(self.fail())
+            };
         };
-        self.0.skip(usize::MAX);
+        let length = usize::from(u16::from_be_bytes([high, low])).wrapping_sub(4);
+        let Some((value, tail)) = tail.split_at_checked(length) else {
+            return Err(self.fail());
+        };
+        // The padding of the last parameter may be missing: RFC 5354 §2 leaves it out of the length of what it is nested in.
+        self.0 = &tail[padding(length).min(tail.len())..];
+        Ok(Some(Param {
+            kind: u16::from_be_bytes([kind_high, kind_low]),
+            value,
+        }))
+    }
+
+    #[cold]
+    fn fail(&mut self) -> DecodeError {
+        let span = Span {
+            offset: place(self.0),
+            length: self.0.len(),
+        };
+        self.0 = &[];
         DecodeError::span(DecodeErrorKind::ParameterLength, span)
     }
 }
@@ -138,26 +186,14 @@ impl<'a> Iterator for Params<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let offset = self.0.offset();
-        let Ok([type_high, type_low, high, low]) = self.0.array() else {
-            return Some(Err(self.fail(offset)));
-        };
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        let rest = self.0.rest();
-        let Some(value) = length.checked_sub(4).and_then(|length| rest.get(..length)) else {
-            return Some(Err(self.fail(offset)));
-        };
-        // The padding of the last parameter may be missing: RFC 5354 §2 leaves it out of the length of what it is nested in.
-        self.0.skip(value.len().next_multiple_of(4));
-        Some(Ok(Param {
-            kind: u16::from_be_bytes([type_high, type_low]),
-            value,
-            offset,
-        }))
+        self.step().transpose()
     }
+}
+
+/// How many bytes of padding follow a value of `length` bytes.
+#[inline]
+pub(crate) const fn padding(length: usize) -> usize {
+    length.wrapping_neg() & 3
 }
 
 #[cfg(test)]
@@ -167,10 +203,10 @@ mod tests {
     #[test]
     fn padding_belongs_to_no_parameter_and_the_last_may_lack_it() {
         let bytes = [0, 9, 0, 5, b'a', 0, 0, 0, 0, 13, 0, 6, 1, 2];
-        let params: Result<alloc::vec::Vec<_>, _> = Params::new(&bytes, 4).collect();
+        let params: Result<alloc::vec::Vec<_>, _> = Params::new(&bytes).collect();
         let params = params.expect("both are whole");
-        assert_eq!((params[0].value, params[0].offset), (&b"a"[..], 4));
-        assert_eq!((params[1].value, params[1].offset), (&[1, 2][..], 12));
+        assert_eq!((params[0].kind, params[0].value), (9, &b"a"[..]));
+        assert_eq!((params[1].kind, params[1].value), (13, &[1, 2][..]));
     }
 
     #[test]
@@ -181,9 +217,9 @@ mod tests {
             &[0, 9, 0],
             &[0, 9, 0xff, 0xff, 0],
         ] {
-            let mut params = Params::new(bytes, 8);
+            let mut params = Params::new(bytes);
             let error = params.next().expect("an item").expect_err("a lie");
-            assert_eq!(error.offset(), 8);
+            assert_eq!(error.within(bytes).offset(), 0);
             assert!(params.next().is_none());
         }
     }

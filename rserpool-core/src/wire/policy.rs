@@ -5,7 +5,7 @@ use core::fmt;
 
 use super::error::DecodeError;
 use super::param::{Param, kind};
-use super::writer::Writer;
+use super::writer::{Writer, header, write_to};
 
 /// A policy type (RFC 5356 §7.1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -162,16 +162,18 @@ impl<'a> Policy<'a> {
 
     /// The parameter's bytes, for the information of an error cause.
     pub fn to_param(&self) -> Vec<u8> {
-        let mut bytes = alloc::vec![0; self.encoded_len()];
-        self.write(&mut Writer::over(&mut bytes));
+        let write = |writer: &mut Writer<'_>| self.write(writer);
+        let mut bytes = alloc::vec![0; write_to(&mut [], write)];
+        write_to(&mut bytes, write);
         bytes
     }
 
     /// Decodes the parameter. Data beyond what the policy needs is tolerated.
+    #[inline(always)]
     pub(crate) fn decode(param: &Param<'a>) -> Result<Self, DecodeError> {
-        let mut reader = param.reader();
+        let (policy_type, mut reader) = param.fixed()?;
         let mut word = || reader.u32().map_err(|_| param.invalid());
-        Ok(match PolicyType(word()?) {
+        Ok(match PolicyType(u32::from_be_bytes(*policy_type)) {
             PolicyType::ROUND_ROBIN => Self::RoundRobin,
             PolicyType::WEIGHTED_ROUND_ROBIN => Self::WeightedRoundRobin { weight: word()? },
             PolicyType::RANDOM => Self::Random,
@@ -194,31 +196,21 @@ impl<'a> Policy<'a> {
         })
     }
 
-    const fn value_len(&self) -> usize {
-        match self {
-            Self::RoundRobin | Self::Random => 4,
-            Self::LeastUsedDegradation { .. } | Self::PriorityLeastUsed { .. } => 12,
-            Self::Other { data, .. } => 4 + data.len(),
-            _ => 8,
-        }
-    }
-
-    /// Bytes it takes as a parameter, with padding.
-    pub(crate) const fn encoded_len(&self) -> usize {
-        4 + self.value_len().next_multiple_of(4)
-    }
-
     /// Writes it as a parameter, with padding.
+    #[inline(always)]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) {
-        writer.param_header(kind::POLICY, self.value_len());
-        writer.u32(self.policy_type().0);
+        let policy_type = self.policy_type().0;
         match *self {
-            Self::RoundRobin | Self::Random => {}
+            Self::RoundRobin | Self::Random => {
+                writer.words([header(kind::POLICY, 4), policy_type]);
+            }
             Self::WeightedRoundRobin { weight: value }
             | Self::WeightedRandom { weight: value }
             | Self::Priority { priority: value }
             | Self::LeastUsed { load: value }
-            | Self::RandomizedLeastUsed { load: value } => writer.u32(value),
+            | Self::RandomizedLeastUsed { load: value } => {
+                writer.words([header(kind::POLICY, 8), policy_type, value]);
+            }
             Self::LeastUsedDegradation {
                 load,
                 load_degradation,
@@ -226,13 +218,15 @@ impl<'a> Policy<'a> {
             | Self::PriorityLeastUsed {
                 load,
                 load_degradation,
-            } => {
-                writer.u32(load);
-                writer.u32(load_degradation);
-            }
+            } => writer.words([
+                header(kind::POLICY, 12),
+                policy_type,
+                load,
+                load_degradation,
+            ]),
             Self::Other { data, .. } => {
-                writer.slice(data);
-                writer.pad();
+                writer.words([header(kind::POLICY, 4 + data.len()), policy_type]);
+                writer.padded(data);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A cursor over received bytes, and the note of what was skipped.
+//! A cursor over received bytes, and what a walk over them does with the parameters that it skips.
 
 use alloc::vec::Vec;
 
@@ -20,6 +20,12 @@ impl Span {
         let end = self.offset.saturating_add(self.length).min(message.len());
         &message[start..end]
     }
+
+    /// The span with its [`place`] as an offset in `message`.
+    pub(crate) fn within(self, message: &[u8]) -> Self {
+        let offset = self.offset.wrapping_sub(place(message));
+        Self { offset, ..self }
+    }
 }
 
 /// Where unrecognized parameters stood that are to be reported; at most [`Unrecognized::CAP`] of them are kept.
@@ -35,58 +41,85 @@ impl Unrecognized {
         &self.0
     }
 
-    pub(crate) fn note(&mut self, span: Span) {
+    /// The note with places as offsets in `message`.
+    #[inline]
+    pub(crate) fn within(mut self, message: &[u8]) -> Self {
+        for span in &mut self.0 {
+            *span = span.within(message);
+        }
+        self
+    }
+}
+
+/// A walk over the bytes of a message: the decoder's, which checks everything, or a later one over what it has checked.
+pub trait Walk {
+    /// Whether the bytes have been checked before, so that lists in them need not be looked at.
+    const CHECKED: bool;
+
+    /// Notes a skipped parameter that the sender wants to hear of.
+    fn note(&mut self, span: Span);
+}
+
+impl Walk for Unrecognized {
+    const CHECKED: bool = false;
+
+    fn note(&mut self, span: Span) {
         if self.0.len() < Self::CAP {
             self.0.push(span);
         }
     }
 }
 
-/// Bytes that know where in the message they stand.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Reader<'a> {
-    bytes: &'a [u8],
-    offset: usize,
+/// The walk over checked bytes: all that is to be noted has been.
+#[derive(Debug)]
+pub struct Checked;
+
+impl Walk for Checked {
+    const CHECKED: bool = true;
+
+    fn note(&mut self, _: Span) {}
 }
 
+/// Bytes that are read from their front.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reader<'a>(&'a [u8]);
+
 impl<'a> Reader<'a> {
-    pub(crate) const fn new(bytes: &'a [u8], offset: usize) -> Self {
-        Self { bytes, offset }
+    #[inline]
+    pub(crate) const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
     }
 
+    #[inline]
     pub(crate) const fn rest(&self) -> &'a [u8] {
-        self.bytes
+        self.0
     }
 
-    pub(crate) const fn offset(&self) -> usize {
-        self.offset
-    }
-
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-
-    /// Skips `count` bytes, or to the end.
-    pub(crate) fn skip(&mut self, count: usize) {
-        let count = count.min(self.bytes.len());
-        self.bytes = &self.bytes[count..];
-        self.offset += count;
-    }
-
+    #[inline]
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let Some((head, tail)) = self.bytes.split_first_chunk() else {
-            return Err(DecodeError::at(DecodeErrorKind::Truncated, self.offset));
+        let Some((head, tail)) = self.0.split_first_chunk() else {
+            return Err(DecodeError::at(DecodeErrorKind::Truncated, place(self.0)));
         };
-        self.bytes = tail;
-        self.offset += N;
+        self.0 = tail;
         Ok(*head)
     }
 
-    pub(crate) fn u16(&mut self) -> Result<u16, DecodeError> {
-        self.array().map(u16::from_be_bytes)
-    }
-
+    #[inline]
     pub(crate) fn u32(&mut self) -> Result<u32, DecodeError> {
         self.array().map(u32::from_be_bytes)
     }
+
+    /// Two 16-bit fields.
+    #[inline]
+    pub(crate) fn pair(&mut self) -> Result<(u16, u16), DecodeError> {
+        let [a, b, c, d] = self.array()?;
+        Ok((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
+    }
+}
+
+/// Where `bytes` stand, as long as the decoder is at work: their address, so that no walk needs to count. Before a span
+/// leaves the decoder, [`Span::within`] makes it an offset in the message.
+#[inline]
+pub(crate) fn place(bytes: &[u8]) -> usize {
+    bytes.as_ptr().addr()
 }

@@ -7,46 +7,33 @@ use smallvec::SmallVec;
 use super::error::{DecodeError, DecodeErrorKind};
 use super::list::{List, ListItem};
 use super::param::{Param, Params, kind};
-use super::reader::{Reader, Unrecognized};
-use super::writer::Writer;
+use super::reader::{Checked, Walk};
+use super::writer::{Writer, header, pair, write_to};
 
 impl<'a> ListItem<'a> for IpAddr {
-    fn next(
-        params: &mut Params<'a>,
-        unrecognized: &mut Unrecognized,
-    ) -> Result<Option<Self>, DecodeError> {
-        while let Some(param) = params.next().transpose()? {
+    #[inline]
+    fn next<W: Walk>(params: &mut Params<'a>, walk: &mut W) -> Result<Option<Self>, DecodeError> {
+        while let Some(param) = params.step()? {
             match param.kind {
-                kind::IPV4_ADDRESS => {
-                    let octets: [u8; 4] = param.value.try_into().map_err(|_| param.invalid())?;
-                    return Ok(Some(Ipv4Addr::from(octets).into()));
-                }
-                kind::IPV6_ADDRESS => {
-                    let octets: [u8; 16] = param.value.try_into().map_err(|_| param.invalid())?;
-                    return Ok(Some(Ipv6Addr::from(octets).into()));
-                }
-                _ => param.pass_over(unrecognized)?,
+                kind::IPV4_ADDRESS => return Ok(Some(Ipv4Addr::from(param.array::<4>()?).into())),
+                kind::IPV6_ADDRESS => return Ok(Some(Ipv6Addr::from(param.array::<16>()?).into())),
+                _ => param.pass_over(walk)?,
             }
         }
         Ok(None)
     }
 
-    fn encoded_len(&self) -> usize {
-        match self {
-            Self::V4(_) => 8,
-            Self::V6(_) => 20,
-        }
-    }
-
+    #[inline]
     fn write(&self, writer: &mut Writer<'_>) {
         match self {
-            Self::V4(address) => {
-                writer.param_header(kind::IPV4_ADDRESS, 4);
-                writer.put(address.octets());
-            }
+            Self::V4(address) => writer.words([header(kind::IPV4_ADDRESS, 4), address.to_bits()]),
             Self::V6(address) => {
-                writer.param_header(kind::IPV6_ADDRESS, 16);
-                writer.put(address.octets());
+                let octets = address.octets();
+                let &[a, b, c, d] = octets.as_chunks().0 else {
+                    return;
+                };
+                let [a, b, c, d] = [a, b, c, d].map(u32::from_be_bytes);
+                writer.words([header(kind::IPV6_ADDRESS, 16), a, b, c, d]);
             }
         }
     }
@@ -149,49 +136,58 @@ impl<'a> Transport<'a> {
     }
 
     /// All its addresses; an opaque transport has none.
+    #[inline]
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<'a> {
-        let (one, many) = match *self {
-            Self::Sctp(sctp) => (None, Some(sctp.addresses.iter())),
+        let (mut one, mut many) = match *self {
+            Self::Sctp(sctp) => (None, sctp.addresses.iter()),
             Self::Dccp { address, .. }
             | Self::Tcp { address, .. }
             | Self::Udp { address, .. }
-            | Self::UdpLite { address, .. } => (Some(address), None),
-            Self::Opaque(_) => (None, None),
+            | Self::UdpLite { address, .. } => (Some(address), List::EMPTY.iter()),
+            Self::Opaque(_) => (None, List::EMPTY.iter()),
         };
-        one.into_iter().chain(many.into_iter().flatten())
+        core::iter::from_fn(move || one.take().or_else(|| many.next()))
     }
 
     /// Decodes the parameter; `None` where it is no transport.
-    pub(crate) fn decode(
+    #[inline(always)]
+    pub(crate) fn decode<W: Walk>(
         param: &Param<'a>,
-        unrecognized: &mut Unrecognized,
+        walk: &mut W,
     ) -> Result<Option<Self>, DecodeError> {
-        let mut reader = param.reader();
-        if param.kind == kind::OPAQUE_TRANSPORT {
-            return Ok(Some(Self::Opaque(param.value)));
-        }
-        if !(kind::DCCP_TRANSPORT..=kind::UDP_LITE_TRANSPORT).contains(&param.kind) {
-            return Ok(None);
-        }
-        let port = reader.u16().map_err(|_| param.invalid())?;
-        let transport_use = TransportUse(reader.u16().map_err(|_| param.invalid())?);
         if param.kind == kind::SCTP_TRANSPORT {
-            let addresses: List<'a, IpAddr> = List::decode(reader, unrecognized)?;
-            if addresses.is_empty() {
-                return Err(param.error(DecodeErrorKind::MissingParameter(kind::IPV4_ADDRESS)));
-            }
-            return Ok(Some(Self::Sctp(SctpTransport {
-                port,
-                transport_use,
-                addresses,
-            })));
+            return SctpTransport::decode(param, walk).map(|sctp| Some(Self::Sctp(sctp)));
         }
+        Self::decode_other(*param, walk)
+    }
+
+    #[inline(never)]
+    fn decode_other<W: Walk>(param: Param<'a>, walk: &mut W) -> Result<Option<Self>, DecodeError> {
+        match param.kind {
+            kind::DCCP_TRANSPORT
+            | kind::TCP_TRANSPORT
+            | kind::UDP_TRANSPORT
+            | kind::UDP_LITE_TRANSPORT => Self::decode_single(&param, walk).map(Some),
+            kind::OPAQUE_TRANSPORT => Ok(Some(Self::Opaque(param.value))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Decodes one of the transports that have one address (RFC 5354 §3.3, §3.5–3.7).
+    fn decode_single<W: Walk>(param: &Param<'a>, walk: &mut W) -> Result<Self, DecodeError> {
+        let (&[a, b, c, d], mut reader) = param.fixed()?;
+        let (port, second) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
         let service_code = match param.kind {
             kind::DCCP_TRANSPORT => reader.u32().map_err(|_| param.invalid())?,
             _ => 0,
         };
-        let address = single_address(param, reader, unrecognized)?;
-        Ok(Some(match param.kind {
+        let mut params = Params::of(reader);
+        let address =
+            IpAddr::next(&mut params, walk)?.ok_or_else(|| param.lacks(kind::IPV4_ADDRESS))?;
+        if !W::CHECKED && IpAddr::next(&mut params, walk)?.is_some() {
+            return Err(param.error(DecodeErrorKind::DuplicateParameter(kind::IPV4_ADDRESS)));
+        }
+        Ok(match param.kind {
             kind::DCCP_TRANSPORT => Self::Dccp {
                 port,
                 service_code,
@@ -199,101 +195,79 @@ impl<'a> Transport<'a> {
             },
             kind::TCP_TRANSPORT => Self::Tcp {
                 port,
-                transport_use,
+                transport_use: TransportUse(second),
                 address,
             },
             kind::UDP_TRANSPORT => Self::Udp { port, address },
             _ => Self::UdpLite { port, address },
-        }))
-    }
-
-    fn value_len(&self) -> usize {
-        match self {
-            Self::Opaque(data) => data.len(),
-            Self::Sctp(sctp) => 4 + sctp.addresses.encoded_len(),
-            Self::Dccp { address, .. } => 8 + address.encoded_len(),
-            Self::Tcp { address, .. }
-            | Self::Udp { address, .. }
-            | Self::UdpLite { address, .. } => 4 + address.encoded_len(),
-        }
-    }
-
-    /// Bytes it takes as a parameter, with padding.
-    pub(crate) fn encoded_len(&self) -> usize {
-        4 + self.value_len().next_multiple_of(4)
+        })
     }
 
     /// Writes it as a parameter, with padding.
+    #[inline]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) {
-        writer.param_header(self.kind(), self.value_len());
-        match *self {
-            Self::Opaque(data) => {
-                writer.slice(data);
-                writer.pad();
-            }
-            Self::Sctp(sctp) => {
-                writer.pair(sctp.port, sctp.transport_use.0);
-                sctp.addresses.write(writer);
-            }
-            Self::Dccp {
-                port,
-                service_code,
-                address,
-            } => {
-                writer.pair(port, 0);
-                writer.u32(service_code);
-                address.write(writer);
-            }
+        match self {
+            Self::Sctp(sctp) => sctp.write(writer),
+            _ => self.write_single(writer),
+        }
+    }
+
+    fn write_single(&self, writer: &mut Writer<'_>) {
+        let (port, second, address) = match self {
+            Self::Opaque(data) => return writer.param(kind::OPAQUE_TRANSPORT, data),
+            Self::Sctp(sctp) => return sctp.write(writer),
             Self::Tcp {
                 port,
                 transport_use,
                 address,
-            } => {
-                writer.pair(port, transport_use.0);
-                address.write(writer);
-            }
-            Self::Udp { port, address } | Self::UdpLite { port, address } => {
-                writer.pair(port, 0);
-                address.write(writer);
-            }
+            } => (*port, transport_use.0, address),
+            Self::Dccp { port, address, .. }
+            | Self::Udp { port, address }
+            | Self::UdpLite { port, address } => (*port, 0, address),
+        };
+        let transport = writer.open([pair(self.kind(), 0), pair(port, second)]);
+        if let Self::Dccp { service_code, .. } = self {
+            writer.words([*service_code]);
         }
+        address.write(writer);
+        writer.close(transport);
     }
 }
 
-/// The one address that transports other than SCTP have (RFC 5354 §3.3, §3.5–3.7).
-fn single_address(
-    param: &Param<'_>,
-    reader: Reader<'_>,
-    unrecognized: &mut Unrecognized,
-) -> Result<IpAddr, DecodeError> {
-    let mut params = Params::of(reader);
-    let address = IpAddr::next(&mut params, unrecognized)?
-        .ok_or_else(|| param.error(DecodeErrorKind::MissingParameter(kind::IPV4_ADDRESS)))?;
-    match IpAddr::next(&mut params, unrecognized)? {
-        None => Ok(address),
-        Some(_) => Err(param.error(DecodeErrorKind::DuplicateParameter(kind::IPV4_ADDRESS))),
+impl<'a> SctpTransport<'a> {
+    /// Decodes the parameter, which has at least one address (RFC 5354 §3.4).
+    #[inline(always)]
+    pub(crate) fn decode<W: Walk>(param: &Param<'a>, walk: &mut W) -> Result<Self, DecodeError> {
+        let (&[a, b, c, d], reader) = param.fixed()?;
+        let addresses =
+            List::decode_some(reader, walk)?.ok_or_else(|| param.lacks(kind::IPV4_ADDRESS))?;
+        Ok(Self {
+            port: u16::from_be_bytes([a, b]),
+            transport_use: TransportUse(u16::from_be_bytes([c, d])),
+            addresses,
+        })
+    }
+
+    /// Writes it as a parameter.
+    #[inline(always)]
+    pub(crate) fn write(&self, writer: &mut Writer<'_>) {
+        let fields = pair(self.port, self.transport_use.0);
+        let transport = writer.open([pair(kind::SCTP_TRANSPORT, 0), fields]);
+        self.addresses.write(writer);
+        writer.close(transport);
     }
 }
 
 impl<'a> ListItem<'a> for Transport<'a> {
     /// Only SCTP and TCP are allowed where transports are listed: in ASAP_SERVER_ANNOUNCE (RFC 5352 §2.2.10).
-    fn next(
-        params: &mut Params<'a>,
-        unrecognized: &mut Unrecognized,
-    ) -> Result<Option<Self>, DecodeError> {
-        while let Some(param) = params.next().transpose()? {
+    fn next<W: Walk>(params: &mut Params<'a>, walk: &mut W) -> Result<Option<Self>, DecodeError> {
+        while let Some(param) = params.step()? {
             match param.kind {
-                kind::SCTP_TRANSPORT | kind::TCP_TRANSPORT => {
-                    return Self::decode(&param, unrecognized);
-                }
-                _ => param.pass_over(unrecognized)?,
+                kind::SCTP_TRANSPORT | kind::TCP_TRANSPORT => return Self::decode(&param, walk),
+                _ => param.pass_over(walk)?,
             }
         }
         Ok(None)
-    }
-
-    fn encoded_len(&self) -> usize {
-        Transport::encoded_len(self)
     }
 
     fn write(&self, writer: &mut Writer<'_>) {
@@ -313,15 +287,11 @@ impl TransportBuf {
 
     /// The transport that is kept.
     pub fn as_transport(&self) -> Transport<'_> {
-        let mut params = Params::new(&self.0, 0);
+        let mut params = Params::new(&self.0);
         params
             .next()
             .and_then(Result::ok)
-            .and_then(|param| {
-                Transport::decode(&param, &mut Unrecognized::default())
-                    .ok()
-                    .flatten()
-            })
+            .and_then(|param| Transport::decode(&param, &mut Checked).ok().flatten())
             // The bytes were written by `Transport::write` and nobody else.
             .unwrap_or(Transport::Opaque(&[]))
     }
@@ -329,9 +299,9 @@ impl TransportBuf {
 
 impl From<&Transport<'_>> for TransportBuf {
     fn from(transport: &Transport<'_>) -> Self {
-        let length = transport.encoded_len();
-        let mut bytes = SmallVec::from_elem(0, length);
-        transport.write(&mut Writer::over(&mut bytes));
+        let write = |writer: &mut Writer<'_>| transport.write(writer);
+        let mut bytes = SmallVec::from_elem(0, write_to(&mut [], write));
+        write_to(&mut bytes, write);
         Self(bytes)
     }
 }

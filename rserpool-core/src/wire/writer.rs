@@ -1,85 +1,163 @@
 //! Writes values into bytes that are already there and zero.
 
-use bytes::BytesMut;
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::error::EncodeError;
+use super::param::padding;
 
-/// A cursor over zeroed bytes of exactly the length that the values said they have.
+/// A cursor over zeroed bytes. What does not fit is left out, but counted: so a value is measured by writing it.
 #[derive(Debug)]
 pub struct Writer<'a> {
     bytes: &'a mut [u8],
     at: usize,
+    /// The last value that was padded: where its padding ends, and how much it is.
+    padded: (usize, usize),
 }
 
+/// A message or parameter that has been begun, and whose length is not known yet.
+#[derive(Clone, Copy)]
+#[must_use]
+pub(crate) struct Open(usize);
+
 impl<'a> Writer<'a> {
-    pub(crate) fn over(bytes: &'a mut [u8]) -> Self {
-        Self { bytes, at: 0 }
+    #[inline]
+    const fn over(bytes: &'a mut [u8]) -> Self {
+        Self {
+            bytes,
+            at: 0,
+            padded: (0, 0),
+        }
     }
 
+    /// Words in network byte order.
     #[inline]
-    pub(crate) fn put<const N: usize>(&mut self, bytes: [u8; N]) {
-        self.bytes[self.at..self.at + N].copy_from_slice(&bytes);
-        self.at += N;
+    pub(crate) fn words<const N: usize>(&mut self, words: [u32; N]) {
+        let end = self.at + N * 4;
+        if let Some(target) = self.bytes.get_mut(self.at..end) {
+            for (target, word) in target.as_chunks_mut().0.iter_mut().zip(words) {
+                *target = word.to_be_bytes();
+            }
+        }
+        self.at = end;
     }
 
+    /// Bytes of any number, with their padding.
     #[inline]
-    pub(crate) fn u32(&mut self, value: u32) {
-        self.put(value.to_be_bytes());
-    }
-
-    /// Two 16-bit fields, as nearly every header has.
-    #[inline]
-    pub(crate) fn pair(&mut self, first: u16, second: u16) {
-        self.u32(u32::from(first) << 16 | u32::from(second));
-    }
-
-    #[inline]
-    pub(crate) fn slice(&mut self, bytes: &[u8]) {
-        self.bytes[self.at..self.at + bytes.len()].copy_from_slice(bytes);
-        self.at += bytes.len();
+    pub(crate) fn padded(&mut self, bytes: &[u8]) {
+        let end = self.at + bytes.len();
+        if let Some(target) = self.bytes.get_mut(self.at..end) {
+            target.copy_from_slice(bytes);
+        }
+        let padding = padding(bytes.len());
+        self.at = end + padding;
+        self.padded = (self.at, padding);
     }
 
     /// A whole parameter with its padding.
     #[inline]
     pub(crate) fn param(&mut self, kind: u16, value: &[u8]) {
-        self.param_header(kind, value.len());
-        self.slice(value);
-        self.pad();
+        self.words([header(kind, value.len())]);
+        self.padded(value);
     }
 
-    /// A parameter header for a value of `length` bytes.
+    /// Begins a parameter with other parameters in it: writes `first`, its header without a length and its fields.
     #[inline]
-    pub(crate) fn param_header(&mut self, kind: u16, length: usize) {
-        self.pair(kind, length_field(length + 4));
+    pub(crate) fn open<const N: usize>(&mut self, first: [u32; N]) -> Open {
+        let open = Open(self.at);
+        self.words(first);
+        open
     }
 
-    /// Moves on to the next multiple of four; the bytes are zero already.
+    /// Ends it, or a message. Its length has all padding in it. For a message RFC 5354 §4 can be read both ways, and every
+    /// implementation understands this one.
     #[inline]
-    pub(crate) fn pad(&mut self) {
-        self.at = self.at.next_multiple_of(4);
+    pub(crate) fn close(&mut self, open: Open) {
+        self.set_length(open, self.at);
+    }
+
+    /// Ends a parameter whose last one may have padding: its length has the padding between the parameters in it, but not
+    /// that of the last one (RFC 5354 §2).
+    #[inline]
+    pub(crate) fn close_unpadded(&mut self, open: Open) {
+        let (end, padding) = self.padded;
+        let padding = if end == self.at { padding } else { 0 };
+        self.set_length(open, self.at - padding);
+    }
+
+    #[inline]
+    fn set_length(&mut self, open: Open, end: usize) {
+        if let Some(field) = self.bytes.get_mut(open.0 + 2..open.0 + 4) {
+            field.copy_from_slice(&length_field(end - open.0).to_be_bytes());
+        }
     }
 }
 
-/// Appends `length` zeroed bytes to `target` and lets `write` fill them. Nothing is appended on an error.
+/// A parameter header for a value of `length` bytes.
+#[inline]
+pub(crate) const fn header(kind: u16, length: usize) -> u32 {
+    pair(kind, length_field(length + 4))
+}
+
+/// Two 16-bit fields as a word.
+#[inline]
+pub(crate) const fn pair(first: u16, second: u16) -> u32 {
+    (first as u32) << 16 | second as u32
+}
+
+/// Writes into `bytes`, which are zero, and says how many bytes it takes: more than there are if it does not fit.
+#[inline]
+pub(crate) fn write_to(bytes: &mut [u8], write: impl Fn(&mut Writer<'_>)) -> usize {
+    let mut writer = Writer::over(bytes);
+    write(&mut writer);
+    writer.at
+}
+
+/// Appends to `target` what `write` writes. Nothing is appended on an error.
+#[inline]
 pub(crate) fn append(
     target: &mut BytesMut,
-    length: usize,
-    write: impl FnOnce(&mut Writer<'_>),
+    write: impl Fn(&mut Writer<'_>),
 ) -> Result<(), EncodeError> {
-    if length > super::MAX_MESSAGE {
+    let start = target.len();
+    target.put_bytes(0, ROOM);
+    let length = write_to(&mut target[start..], &write);
+    if length <= ROOM {
+        target.truncate(start + length);
+    } else if length <= super::MAX_MESSAGE {
+        target.resize(start + length, 0);
+        write_to(&mut target[start..], write);
+    } else {
+        target.truncate(start);
         return Err(EncodeError { length });
     }
-    let start = target.len();
-    target.resize(start + length, 0);
-    write(&mut Writer::over(&mut target[start..]));
     Ok(())
 }
 
-/// A length as its field says it. Whatever is written fits into a message of 65,535 bytes, so that nothing is cut.
+/// What `write` writes, as bytes of their own.
+#[inline]
+pub(crate) fn fresh(write: impl Fn(&mut Writer<'_>)) -> Result<Bytes, EncodeError> {
+    let mut room = [0; ROOM];
+    let length = write_to(&mut room, &write);
+    if let Some(bytes) = room.get(..length) {
+        return Ok(Bytes::copy_from_slice(bytes));
+    }
+    if length > super::MAX_MESSAGE {
+        return Err(EncodeError { length });
+    }
+    let mut bytes = alloc::vec![0; length];
+    write_to(&mut bytes, write);
+    Ok(bytes.into())
+}
+
+/// Most messages fit into this many bytes; those that do not are written twice.
+const ROOM: usize = 384;
+
+/// A length as its field says it. Whatever is kept fits into a message of 65,535 bytes, so that nothing is cut.
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "`append` has checked the length of the whole message"
+    reason = "a message that is too long is not kept"
 )]
+#[inline]
 pub(crate) const fn length_field(length: usize) -> u16 {
     length as u16
 }
