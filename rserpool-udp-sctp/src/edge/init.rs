@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 
 use super::cookie::Cookie;
 use super::params::{STATE_COOKIE, UNRECOGNIZED, encode};
+use crate::packet::padded;
 use crate::packet::{read_u16, read_u32};
 
 /// What one side says of itself in INIT or INIT ACK.
@@ -83,6 +84,7 @@ pub(crate) fn init_ack(local: &Terms, cookie: &[u8], unrecognized: &[Vec<u8>]) -
     value.extend_from_slice(&local.encode());
     value.extend_from_slice(&encode(STATE_COOKIE, &[cookie]));
     for param in unrecognized {
+        value.resize(padded(value.len()), 0);
         value.extend_from_slice(&encode(UNRECOGNIZED, &[param]));
     }
     value
@@ -112,5 +114,27 @@ pub(crate) fn judge(cookie: &Cookie, local: u32, peer: Option<u32>) -> Duplicate
             Duplicate::Restart
         }
         _ => Duplicate::Discard,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 9260 §3.2: the chunk length counts the padding between parameters, not that of the last one.
+    #[test]
+    fn the_last_parameter_is_not_padded() {
+        let terms = Terms {
+            tag: 1,
+            window: 1_500,
+            outbound: 1,
+            inbound: 1,
+            initial_tsn: 1,
+        };
+        assert_eq!(init_ack(&terms, &[0; 89], &[]).len(), 16 + 4 + 89);
+        let report = [vec![0xc0, 0x99, 0, 5, 1]];
+        let value = init_ack(&terms, &[0; 89], &report);
+        assert_eq!(value.len(), 16 + 4 + 92 + 4 + 5);
+        assert_eq!(value[112..116], [0, 8, 0, 9]);
     }
 }

@@ -32,7 +32,7 @@ pub(crate) struct Params<'a> {
     pub(crate) addresses: Vec<IpAddr>,
     /// INIT ACK only.
     pub(crate) cookie: Option<&'a [u8]>,
-    /// Whole parameters (type, length, value, padding) to report.
+    /// Whole parameters (type, length, value) to report.
     pub(crate) unrecognized: Vec<Vec<u8>>,
     /// RFC 9260 §5.1.2: a host name must be answered with ABORT.
     pub(crate) host_name: bool,
@@ -81,7 +81,8 @@ impl<'a> Params<'a> {
     }
 }
 
-/// One parameter with its padding. A body too long for the length field gives nothing.
+/// One parameter. Padding goes between parameters, not behind the last one: that is the chunk's
+/// (RFC 9260 §3.2). A body too long for the length field gives nothing.
 pub(crate) fn encode(kind: u16, parts: &[&[u8]]) -> Vec<u8> {
     let body: usize = parts.iter().map(|part| part.len()).sum();
     let Ok(length) = u16::try_from(4 + body) else {
@@ -93,6 +94,5 @@ pub(crate) fn encode(kind: u16, parts: &[&[u8]]) -> Vec<u8> {
     for part in parts {
         bytes.extend_from_slice(part);
     }
-    bytes.resize(crate::packet::padded(bytes.len()), 0);
     bytes
 }
