@@ -1,6 +1,6 @@
 //! `rserpool registrar`: keeps the pools of an operational scope.
 
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use clap::Args;
@@ -8,14 +8,14 @@ use rserpool_core::registrar::{Config, Event, Registrar};
 use rserpool_core::{ASAP_PORT, Dialect, Instant, ServerId};
 use rserpool_tokio::{Options, seed};
 
-use crate::common::{Address, Failure, ScopeArgs, finish, interrupted};
+use crate::common::{Address, Failure, Interrupt, ScopeArgs, finish_or_interrupt};
 
 /// Options of `rserpool registrar`.
 #[derive(Args, Debug)]
 pub(crate) struct RegistrarArgs {
     #[command(flatten)]
     scope: ScopeArgs,
-    /// The local address, and the SCTP port if it is not 3863; without it the first free one of 127.0.0.1, 127.0.0.2, ….
+    /// The local address, and the SCTP port if it is not 3863; without it 127.0.0.1.
     #[arg(long, value_name = "ADDR[:PORT]")]
     asap: Option<Address>,
     /// The identifier of this registrar; drawn at random where it is missing.
@@ -56,13 +56,17 @@ pub(crate) async fn run(args: RegistrarArgs) -> Result<(), Failure> {
     let mut options = Options::registrar();
     options.udp_port = args.scope.udp_port;
     options.peer_udp_port = args.scope.udp_port;
-    options.local = args.asap.map(|address| address.ip);
+    let ip = args
+        .asap
+        .map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip);
+    options.local = Some(ip);
     let port = args.asap.map_or(ASAP_PORT, |address| address.port);
     options.sctp_port = Some(port);
     options.multicast = args.announce.then_some(dialect);
+    let mut interrupt = Interrupt::new()?;
     let bound = options
         .bind()
-        .map_err(|error| Failure::bind(&error, args.scope.udp_port))?;
+        .map_err(|error| Failure::bind(&error, options.local, args.scope.udp_port))?;
     let local = bound.local();
     let mut config = Config::for_dialect(dialect);
     config.server_id = args.id.map(ServerId);
@@ -81,15 +85,12 @@ pub(crate) async fn run(args: RegistrarArgs) -> Result<(), Failure> {
         tokio::select! {
             event = events.recv() => match event {
                 Some(event) => log(&event),
-                None => return Err(Failure::failed("the registrar's socket has failed")),
+                None => return Err(Failure::socket()),
             },
-            result = interrupted() => {
-                result?;
-                break;
-            }
+            () = interrupt.wait() => break,
         }
     }
-    finish(handle, events).await;
+    finish_or_interrupt(handle, events, &mut interrupt).await;
     Ok(())
 }
 
