@@ -15,7 +15,7 @@ use crate::common::{Address, Failure, Interrupt, ScopeArgs, finish_or_interrupt}
 pub(crate) struct RegistrarArgs {
     #[command(flatten)]
     scope: ScopeArgs,
-    /// The local address, and the SCTP port if it is not 3863; without it 127.0.0.1.
+    /// The local address, and the SCTP port if it is not 3863; without it the first free one of 127.0.0.1, 127.0.0.2, ….
     #[arg(long, value_name = "ADDR[:PORT]")]
     asap: Option<Address>,
     /// The identifier of this registrar; drawn at random where it is missing.
@@ -56,10 +56,7 @@ pub(crate) async fn run(args: RegistrarArgs) -> Result<(), Failure> {
     let mut options = Options::registrar();
     options.udp_port = args.scope.udp_port;
     options.peer_udp_port = args.scope.udp_port;
-    let ip = args
-        .asap
-        .map_or(Ipv4Addr::LOCALHOST.into(), |address| address.ip);
-    options.local = Some(ip);
+    options.local = args.asap.map(|address| address.ip);
     let port = args.asap.map_or(ASAP_PORT, |address| address.port);
     options.sctp_port = Some(port);
     options.multicast = args.announce.then_some(dialect);
@@ -80,6 +77,12 @@ pub(crate) async fn run(args: RegistrarArgs) -> Result<(), Failure> {
         local.ip(),
         local.port(),
     );
+    if args.asap.is_none() && local.ip() != Ipv4Addr::LOCALHOST {
+        tracing::warn!(
+            "127.0.0.1 was taken: others find this registrar with --registrar {}",
+            local.ip()
+        );
+    }
     let (handle, mut events) = bound.drive(registrar).spawn();
     loop {
         tokio::select! {

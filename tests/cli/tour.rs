@@ -150,7 +150,9 @@ fn what_is_missing_or_refused_is_said_at_once() {
         "{}",
         run.stderr
     );
-    let run = scope.run(&["registrar"], b"");
+    let second = scope.start(&["registrar"]);
+    second.log("127.0.0.1 was taken: others find this registrar with --registrar 127.0.0.");
+    let run = scope.run(&["registrar", "--asap", "127.0.0.1"], b"");
     assert_eq!(run.status, Some(1));
     assert!(
         run.stderr.contains("127.0.0.1: it is taken"),
