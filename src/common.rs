@@ -1,12 +1,15 @@
 //! What the subcommands that talk to others share: addresses, logs, errors.
 
+use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::str::FromStr;
-use std::io::IsTerminal;
+use core::time::Duration;
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use rserpool_core::{ASAP_PORT, Dialect, HuntConfig};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// How data is printed.
@@ -70,6 +73,12 @@ impl FromStr for Address {
     }
 }
 
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        SocketAddr::new(self.ip, self.port).fmt(f)
+    }
+}
+
 /// Options of everything that takes part in an operational scope.
 #[derive(Args, Debug)]
 pub(crate) struct ScopeArgs {
@@ -95,12 +104,15 @@ pub(crate) struct ClientArgs {
     /// Also listen to registrars that announce themselves by multicast.
     #[arg(long)]
     pub(crate) announced: bool,
-    /// The local address; without it a free one of 127.0.0.2, 127.0.0.3, ….
+    /// The local address; without it a free one of 127.0.0.2, 127.0.0.3, …, or ::1 with a registrar there.
     #[arg(long, value_name = "ADDR")]
     pub(crate) local: Option<IpAddr>,
 }
 
 impl ClientArgs {
+    /// How long a set of attempts to find a registrar may take.
+    const HUNT: Duration = Duration::from_secs(2);
+
     /// The hunt for these registrars.
     pub(crate) fn hunt(&self) -> HuntConfig {
         let mut hunt = HuntConfig::default();
@@ -109,6 +121,9 @@ impl ClientArgs {
             .iter()
             .map(|address| SocketAddr::new(address.ip, address.port))
             .collect();
+        // A registrar that is started later is found within seconds.
+        hunt.t5_serverhunt = Self::HUNT;
+        hunt.retran_max = Self::HUNT;
         hunt
     }
 
@@ -117,27 +132,47 @@ impl ClientArgs {
         self.announced.then(|| self.scope.dialect.into())
     }
 
-    /// The local address to sit at. A client of a registrar that is not on this host needs one that the registrar can see.
+    /// The local address to sit at. A client of a registrar that is not on this host needs one that the registrar can see, and
+    /// all addresses of an endpoint are of one family.
     pub(crate) fn local(&self) -> Result<Option<IpAddr>, Failure> {
-        let away = self
-            .registrar
-            .iter()
-            .find(|address| !address.ip.is_loopback());
-        match (self.local, away) {
-            (Some(local), _) => Ok(Some(local)),
-            (None, Some(address)) => Err(Failure::usage(format!(
-                "--registrar {} is not on this host: say with --local which of this host's addresses to use",
-                address.ip
+        let registrars = || self.registrar.iter().map(|address| address.ip);
+        let local = match (self.local, registrars().find(|ip| !ip.is_loopback())) {
+            (Some(local), _) => Some(local),
+            (None, Some(away)) => {
+                return Err(Failure::usage(format!(
+                    "--registrar {away} is not on this host: say with --local which of this host's addresses to use"
+                )));
+            }
+            // There is only one loopback address of IPv6.
+            (None, None) => registrars().find(IpAddr::is_ipv6),
+        };
+        let is_ipv6 = local.is_some_and(|local| local.is_ipv6());
+        match registrars().find(|ip| ip.is_ipv6() != is_ipv6) {
+            Some(other) => Err(Failure::usage(format!(
+                "--registrar {other} and {} are not of the same IP version",
+                local.map_or("the others".into(), |local| format!(
+                    "the local address {local}"
+                ))
             ))),
-            (None, None) => Ok(None),
+            None => Ok(local),
         }
+    }
+
+    /// What to do when no registrar answers.
+    pub(crate) fn no_registrar(&self) -> String {
+        let registrars: Vec<_> = self.registrar.iter().map(ToString::to_string).collect();
+        format!(
+            "no registrar answers at {} (UDP port {}): is 'rserpool registrar' running there? See --registrar, --udp-port",
+            registrars.join(", "),
+            self.scope.udp_port
+        )
     }
 }
 
 /// Why a subcommand ended: one line for stderr, and the exit status.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    message: String,
+    message: Option<String>,
     status: u8,
 }
 
@@ -145,7 +180,7 @@ impl Failure {
     /// The command line or what it names is wrong: exit status 2.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self {
-            message: message.into(),
+            message: Some(message.into()),
             status: 2,
         }
     }
@@ -153,16 +188,36 @@ impl Failure {
     /// It did not work: exit status 1.
     pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self {
-            message: message.into(),
+            message: Some(message.into()),
             status: 1,
         }
     }
 
-    /// The endpoint could not be bound.
-    pub(crate) fn bind(error: &std::io::Error, udp_port: u16) -> Self {
+    /// The endpoint could not be bound: `wanted` is the address that was asked for.
+    pub(crate) fn bind(error: &io::Error, wanted: Option<IpAddr>, udp_port: u16) -> Self {
+        let place = wanted.map_or("a loopback address".into(), |ip| ip.to_string());
+        let why = match error.kind() {
+            io::ErrorKind::AddrInUse => "it is taken, perhaps by another rserpool".into(),
+            io::ErrorKind::AddrNotAvailable => "it is not an address of this host".into(),
+            _ => error.to_string(),
+        };
         Self::failed(format!(
-            "cannot bind UDP port {udp_port}: {error}; choose another address or --udp-port"
+            "cannot bind UDP port {udp_port} of {place}: {why}; choose another address or --udp-port"
         ))
+    }
+
+    /// The socket of a running endpoint has failed; the log says how.
+    pub(crate) fn socket() -> Self {
+        Self::failed("the socket has failed")
+    }
+
+    /// The one line for stderr; none where nobody reads stdout any more, as with `| head`.
+    fn report(self) -> ExitCode {
+        if let Some(message) = self.message {
+            // Nothing can be done where standard error is closed.
+            let _ = writeln!(io::stderr(), "rserpool: {message}");
+        }
+        ExitCode::from(self.status)
     }
 }
 
@@ -172,8 +227,14 @@ impl From<rserpool_tokio::Stopped> for Failure {
     }
 }
 
-impl From<std::io::Error> for Failure {
-    fn from(error: std::io::Error) -> Self {
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self {
+                message: None,
+                status: 0,
+            };
+        }
         Self::failed(error.to_string())
     }
 }
@@ -185,6 +246,18 @@ pub(crate) async fn finish<M, E>(
 ) {
     drop(handle);
     while events.recv().await.is_some() {}
+}
+
+/// Lets an endpoint close its associations in order, unless the user is impatient.
+pub(crate) async fn finish_or_interrupt<M, E>(
+    handle: rserpool_tokio::Handle<M>,
+    events: rserpool_tokio::Events<E>,
+    interrupt: &mut Interrupt,
+) {
+    tokio::select! {
+        () = finish(handle, events) => {}
+        () = interrupt.wait() => {}
+    }
 }
 
 /// Runs a subcommand on a runtime of its own. Logs go to stderr from the level `log` on, unless `RSERPOOL_LOG` says otherwise.
@@ -200,10 +273,7 @@ pub(crate) fn run(log: &str, command: impl Future<Output = Result<(), Failure>>)
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            eprintln!("rserpool: {}", failure.message);
-            ExitCode::from(failure.status)
-        }
+        Err(failure) => failure.report(),
     }
 }
 
@@ -216,19 +286,33 @@ fn start_logging(level: &str) -> Result<(), Failure> {
         .map_err(|error| Failure::usage(format!("{VARIABLE}={directives}: {error}")))?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_writer(io::stderr)
         .with_target(false)
         .init();
     Ok(())
 }
 
-/// Waits until the user asks the program to end: Ctrl-C or SIGTERM.
-pub(crate) async fn interrupted() -> Result<(), Failure> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result?,
-        _ = terminate.recv() => {}
+/// The user's wish that the program ends: Ctrl-C or SIGTERM. From the time it is made on, none is missed.
+pub(crate) struct Interrupt {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupt {
+    /// Must be made within the runtime.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
-    Ok(())
+
+    /// Waits for the next signal.
+    pub(crate) async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }

@@ -1,20 +1,27 @@
 //! `rserpool connect`: a conversation with a pool, line by line, that goes on when an element fails.
+//!
+//! A line stays here until its answer has come; the next element gets all lines without an answer again. Lines are read only
+//! as fast as they can be sent, and answers taken only as fast as they can be written.
 
 use alloc::collections::VecDeque;
 use core::time::Duration;
-use std::io::Write;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use clap::Args;
-use rserpool_core::user::{Event, PoolUser, SessionId};
+use rserpool_core::user::{Event, PoolUser, SendError, SessionId};
 use rserpool_core::{PoolHandle, Ppid};
-use rserpool_tokio::{Events, Handle, seed};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use rserpool_tokio::{Events, Handle, MAX_MESSAGE_SIZE, seed};
+use tokio::io::{AsyncWriteExt, Stdout};
+use tokio::time::sleep;
 
-use crate::common::{ClientArgs, Failure, finish, interrupted};
+use crate::common::{ClientArgs, Failure, Interrupt, finish_or_interrupt};
 use crate::element::pool_handle;
 use crate::registrar::seconds;
-use crate::resolve::{user_config, user_options};
+use crate::resolve::{answer, user_config, user_options};
+
+mod lines;
+
+use self::lines::Lines;
 
 /// Options of `rserpool connect`.
 #[derive(Args, Debug)]
@@ -27,9 +34,16 @@ pub(crate) struct ConnectArgs {
     /// The payload protocol identifier of the messages.
     #[arg(long, default_value_t = 0, value_parser = ppid)]
     ppid: u32,
-    /// How long to wait for the last answers after the end of the input, in seconds.
-    #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = seconds)]
+    /// Expect no answers, as of a discard service: no line is repeated, and the end of the input is the end.
+    #[arg(long)]
+    one_way: bool,
+    /// How long to wait for each of the last answers after the end of the input, in seconds; longer than a failure takes to be
+    /// noticed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 8.0, value_parser = seconds)]
     wait: f64,
+    /// How long to look for another element when one has failed, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
+    give_up: f64,
 }
 
 fn ppid(text: &str) -> Result<u32, String> {
@@ -46,53 +60,127 @@ struct Terminal {
     handle: Handle<PoolUser>,
     session: SessionId,
     ppid: Ppid,
-    /// Lines sent since the last answer came: they are sent again to the next element.
-    unanswered: VecDeque<Bytes>,
+    one_way: bool,
+    /// Whether the session has an element.
+    connected: bool,
+    /// Lines without an answer, and their bytes in all. The first `sent` are on their way to the element in use.
+    lines: VecDeque<Bytes>,
+    bytes: usize,
+    sent: usize,
+    /// Whether lines were given up that had no answer.
+    forgotten: bool,
+    stdout: Stdout,
 }
 
 impl Terminal {
-    /// More lines than this are not sent again.
-    const MAX_UNANSWERED: usize = 4096;
+    /// More bytes than these are not kept for the next element.
+    const MAX_KEPT: usize = 16 << 20;
+    /// So many bytes of answers are written at once.
+    const OUTPUT: usize = 64 << 10;
 
-    async fn send(&self, line: Bytes) -> Result<(), Failure> {
-        let (session, ppid) = (self.session, self.ppid);
-        self.handle
-            .call(move |user, _| user.send(session, ppid, 0, line))
-            .await?
-            .map_err(|error| Failure::failed(error.to_string()))
+    /// Whether the next line can be taken: all others have been sent.
+    fn is_idle(&self) -> bool {
+        self.sent == self.lines.len()
     }
 
-    async fn say(&mut self, line: String) -> Result<(), Failure> {
-        let line = Bytes::from(line);
-        if self.unanswered.len() == Self::MAX_UNANSWERED {
-            self.unanswered.pop_front();
+    fn take(&mut self, line: Bytes) {
+        self.bytes += line.len();
+        self.lines.push_back(line);
+        while self.bytes > Self::MAX_KEPT && self.sent > 0 {
+            self.forget();
+            if !core::mem::replace(&mut self.forgotten, true) {
+                tracing::warn!(
+                    "no answer to {} bytes: older lines will not be repeated; --one-way for services that do not answer",
+                    Self::MAX_KEPT
+                );
+            }
         }
-        self.unanswered.push_back(line.clone());
-        self.send(line).await
+    }
+
+    /// The oldest line on its way is done with.
+    fn forget(&mut self) {
+        if self.sent > 0
+            && let Some(line) = self.lines.pop_front()
+        {
+            self.sent -= 1;
+            self.bytes -= line.len();
+        }
+    }
+
+    /// Waits until the next line can be sent; does not end while there is none.
+    async fn sendable(&self) -> Result<Bytes, Failure> {
+        match self.lines.get(self.sent) {
+            Some(line) if self.connected => {
+                self.handle.writable().await?;
+                Ok(line.clone())
+            }
+            _ => core::future::pending().await,
+        }
+    }
+
+    async fn send(&mut self, line: Bytes) -> Result<(), Failure> {
+        let (session, ppid) = (self.session, self.ppid);
+        let result = self
+            .handle
+            .call(move |user, _| user.send(session, ppid, 0, line))
+            .await?;
+        match result {
+            Ok(()) => {
+                self.sent += 1;
+                if self.one_way {
+                    self.forget();
+                }
+                Ok(())
+            }
+            // The element has just been lost: the event that says so is on its way.
+            Err(SendError::QueueFull) => {
+                self.connected = false;
+                Ok(())
+            }
+            Err(error) => Err(Failure::failed(error.to_string())),
+        }
+    }
+
+    /// Takes an event, and those that have come with it.
+    async fn hear(&mut self, event: Event, events: &mut Events<Event>) -> Result<(), Failure> {
+        let mut answers = BytesMut::new();
+        let mut next = Some(event);
+        while let Some(event) = next {
+            self.on_event(event, &mut answers)?;
+            next = (answers.len() < Self::OUTPUT)
+                .then(|| events.try_recv().ok())
+                .flatten();
+        }
+        self.stdout.write_all(&answers).await?;
+        Ok(self.stdout.flush().await?)
     }
 
     /// Answers go to stdout as they are; everything else is a log.
-    async fn hear(&mut self, event: Event) -> Result<(), Failure> {
+    fn on_event(&mut self, event: Event, answers: &mut BytesMut) -> Result<(), Failure> {
         match event {
             Event::Message { bytes, .. } => {
-                self.unanswered.pop_front();
-                let mut stdout = std::io::stdout().lock();
-                stdout.write_all(&bytes)?;
-                stdout.flush()?;
+                self.forget();
+                answers.extend_from_slice(&bytes);
             }
-            Event::Connected { element, .. } => tracing::info!(%element, "connected"),
+            Event::Connected { element, .. } => {
+                self.connected = true;
+                tracing::info!(%element, "connected");
+            }
             Event::Interrupted {
                 element, closed, ..
-            } => tracing::warn!(
-                %element,
-                "{}; looking for another element",
-                if closed { "the element closed the session" } else { "the element is gone" }
-            ),
+            } => {
+                self.connected = false;
+                let why = if closed {
+                    "the element has closed the session"
+                } else {
+                    "the element is gone"
+                };
+                tracing::warn!(%element, "{why}; looking for another one");
+            }
             Event::FailedOver { new, .. } => {
-                tracing::info!(element = %new, again = self.unanswered.len(), "failed over");
-                for line in self.unanswered.clone() {
-                    self.send(line).await?;
-                }
+                self.connected = true;
+                tracing::info!(element = %new, repeated = self.sent, "goes on with another element");
+                self.sent = 0;
             }
             Event::SessionFailed { error, .. } => {
                 return Err(Failure::failed(format!("the session has ended: {error}")));
@@ -101,63 +189,110 @@ impl Terminal {
         }
         Ok(())
     }
+
+    /// Carries lines to the pool until the input ends, and then waits up to `wait` for each answer that is left.
+    async fn converse(
+        &mut self,
+        events: &mut Events<Event>,
+        wait: Duration,
+    ) -> Result<(), Failure> {
+        let mut input = Lines::new(tokio::io::stdin(), MAX_MESSAGE_SIZE);
+        let mut ended = false;
+        while !(ended && self.lines.is_empty()) {
+            // Answers first: who sends faster than he listens makes the other side pile up.
+            tokio::select! {
+                biased;
+                event = events.recv() => match event {
+                    Some(event) => self.hear(event, events).await?,
+                    None => return Err(Failure::socket()),
+                },
+                line = self.sendable() => self.send(line?).await?,
+                line = input.next(), if self.is_idle() && !ended => match line? {
+                    Some(line) => self.take(line),
+                    None => ended = true,
+                },
+                // The search for another element has its own time-out.
+                () = sleep(wait), if ended && self.connected && self.is_idle() => {
+                    return Err(Failure::failed(format!(
+                        "no answer to {} of the lines; --wait longer, or --one-way if the service does not answer",
+                        self.lines.len()
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Talks to the pool until the input ends and the last line is answered.
 pub(crate) async fn run(args: ConnectArgs) -> Result<(), Failure> {
-    let options = user_options(&args.client)?;
-    let bound = options.bind().map_err(|error| Failure::bind(&error, 0))?;
-    let user = PoolUser::new(user_config(&args.client), seed()?);
-    let (handle, mut events) = bound.drive(user).spawn();
-    let pool = args.pool.clone();
-    let session = handle
-        .call(move |user, now| user.open(now, &pool))
-        .await?
-        .ok_or_else(|| Failure::failed("no session can be opened"))?;
-    let mut terminal = Terminal {
-        handle,
-        session,
-        ppid: Ppid(args.ppid),
-        unanswered: VecDeque::new(),
-    };
-    converse(&mut terminal, &mut events).await?;
-    let rest = async {
-        while !terminal.unanswered.is_empty() {
-            match events.recv().await {
-                Some(event) => terminal.hear(event).await?,
-                None => return Err(Failure::failed("the socket has failed")),
-            }
-        }
-        Ok(())
-    };
-    match tokio::time::timeout(Duration::from_secs_f64(args.wait), rest).await {
-        Ok(result) => result?,
-        Err(_) => tracing::warn!(
-            unanswered = terminal.unanswered.len(),
-            "no answer after the end of the input"
-        ),
+    let mut interrupt = Interrupt::new()?;
+    let mut options = user_options(&args.client)?;
+    if args.one_way {
+        // What is on its way has nothing else to wait for; the stack gives up on a peer that takes nothing.
+        options.closing_timeout = Duration::from_secs(60);
     }
-    terminal
-        .handle
-        .call(move |user, _| user.close(session))
-        .await?;
-    finish(terminal.handle, events).await;
-    Ok(())
+    let bound = options
+        .bind()
+        .map_err(|error| Failure::bind(&error, options.local, 0))?;
+    let mut config = user_config(&args.client);
+    config.failover_timeout = Duration::from_secs_f64(args.give_up);
+    // Lines wait here, not there: what is refused there is repeated once, when there is an element.
+    config.max_session_queue = 0;
+    let user = PoolUser::new(config, seed()?);
+    let (handle, mut events) = bound.drive(user).spawn();
+    let result = tokio::select! {
+        result = talk(&args, &handle, &mut events) => result,
+        () = interrupt.wait() => Ok(()),
+    };
+    finish_or_interrupt(handle, events, &mut interrupt).await;
+    result
 }
 
-async fn converse(terminal: &mut Terminal, events: &mut Events<Event>) -> Result<(), Failure> {
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    loop {
-        tokio::select! {
-            line = lines.next_line() => match line? {
-                Some(line) => terminal.say(line + "\n").await?,
-                None => return Ok(()),
-            },
-            event = events.recv() => match event {
-                Some(event) => terminal.hear(event).await?,
-                None => return Err(Failure::failed("the socket has failed")),
-            },
-            result = interrupted() => return result,
+async fn talk(
+    args: &ConnectArgs,
+    handle: &Handle<PoolUser>,
+    events: &mut Events<Event>,
+) -> Result<(), Failure> {
+    const SLOW: Duration = Duration::from_secs(3);
+    let pool = args.pool.clone();
+    let open = async {
+        // A pool that does not exist is said at once; the session would wait for it.
+        let resolved = pool.clone();
+        handle
+            .call(move |user, now| user.resolve(now, &resolved))
+            .await?;
+        answer(&args.client, &pool, events).await?;
+        let pool = pool.clone();
+        handle
+            .call(move |user, now| user.open(now, &pool))
+            .await?
+            .ok_or_else(|| Failure::failed("no session can be opened"))
+    };
+    let mut terminal = Terminal {
+        session: open.await?,
+        handle: handle.clone(),
+        ppid: Ppid(args.ppid),
+        one_way: args.one_way,
+        connected: false,
+        lines: VecDeque::new(),
+        bytes: 0,
+        sent: 0,
+        forgotten: false,
+        stdout: tokio::io::stdout(),
+    };
+    tokio::select! {
+        event = events.recv() => match event {
+            Some(event) => terminal.hear(event, events).await?,
+            None => return Err(Failure::socket()),
+        },
+        () = sleep(SLOW) => {
+            tracing::warn!("no element of pool {} answers yet; trying on", args.pool);
         }
     }
+    let wait = Duration::from_secs_f64(args.wait);
+    terminal.converse(events, wait).await?;
+    let session = terminal.session;
+    handle.call(move |user, _| user.close(session)).await?;
+    Ok(())
 }

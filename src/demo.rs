@@ -6,6 +6,7 @@
 use alloc::collections::BTreeSet;
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::io::Write;
 
 use bytes::Bytes;
 use rserpool_core::element::{self, PoolElement};
@@ -38,8 +39,10 @@ struct Story {
 }
 
 impl Story {
+    /// Where nobody reads stdout any more, the demonstration goes on: its end is near.
     fn tell(&self, text: &str) {
-        println!("{:6.2} s  {text}", self.start.elapsed().as_secs_f64());
+        let seconds = self.start.elapsed().as_secs_f64();
+        let _ = writeln!(std::io::stdout(), "{seconds:6.2} s  {text}");
     }
 }
 
@@ -75,7 +78,7 @@ pub(crate) async fn run() -> Result<(), Failure> {
         stop(server).await?;
     }
     finish(registrar, registrar_events).await;
-    println!("{summary}");
+    writeln!(std::io::stdout(), "{summary}")?;
     Ok(())
 }
 

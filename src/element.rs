@@ -8,11 +8,13 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use rserpool_core::element::{Config, Event, PoolElement};
-use rserpool_core::wire::{List, Policy, SctpTransport, Transport, TransportBuf, TransportUse};
+use rserpool_core::wire::{
+    CauseCode, List, Policy, SctpTransport, Transport, TransportBuf, TransportUse,
+};
 use rserpool_core::{AssocId, Dialect, Life, PeId, PoolHandle};
 use rserpool_tokio::{Handle, Options, seed};
 
-use crate::common::{ClientArgs, Failure, finish, interrupted};
+use crate::common::{ClientArgs, Failure, Interrupt, finish_or_interrupt};
 use crate::registrar::{identifier, seconds};
 
 /// The policies of RFC 5356, as they are named on the command line.
@@ -159,6 +161,17 @@ pub(crate) fn any_port() -> Result<u16, Failure> {
     Ok(u16::from_be_bytes([high, low]) | 0xc000)
 }
 
+/// The machine's configuration, for an endpoint at `ip` and the SCTP port `port`.
+fn config(args: &ElementArgs, ip: IpAddr, port: u16) -> Config {
+    let transport = user_transport(ip, port);
+    let mut config = Config::new(args.pool.clone(), transport, args.policy.policy());
+    config.dialect = Dialect::from(args.client.scope.dialect);
+    config.pe_id = args.id.map(PeId);
+    config.life = Life::For(Duration::from_secs_f64(args.life.max(1.0)));
+    config.hunt = args.client.hunt();
+    config
+}
+
 /// Runs the element until it is interrupted; then it leaves its pool.
 pub(crate) async fn run(args: ElementArgs) -> Result<(), Failure> {
     let port = match args.port {
@@ -170,17 +183,12 @@ pub(crate) async fn run(args: ElementArgs) -> Result<(), Failure> {
     options.udp_port = args.client.scope.udp_port;
     options.peer_udp_port = args.client.scope.udp_port;
     options.multicast = args.client.multicast();
+    let mut interrupt = Interrupt::new()?;
     let bound = options
         .bind()
-        .map_err(|error| Failure::bind(&error, options.udp_port))?;
+        .map_err(|error| Failure::bind(&error, options.local, options.udp_port))?;
     let local = bound.local();
-    let transport = user_transport(local.ip(), port);
-    let mut config = Config::new(args.pool.clone(), transport, args.policy.policy());
-    config.dialect = Dialect::from(args.client.scope.dialect);
-    config.pe_id = args.id.map(PeId);
-    config.life = Life::For(Duration::from_secs_f64(args.life.max(1.0)));
-    config.hunt = args.client.hunt();
-    let element = PoolElement::new(config, seed()?);
+    let element = PoolElement::new(config(&args, local.ip(), port), seed()?);
     tracing::info!(
         pool = %args.pool,
         id = %element.id(),
@@ -191,27 +199,64 @@ pub(crate) async fn run(args: ElementArgs) -> Result<(), Failure> {
     let (handle, mut events) = bound.drive(element).spawn();
     handle.call(|element, now| element.register(now)).await?;
     let mut sessions = BTreeSet::new();
+    let mut home = Home::new();
     loop {
         tokio::select! {
             event = events.recv() => match event {
-                Some(event) => serve(&handle, event, &args.service, &mut sessions).await?,
-                None => return Err(Failure::failed("the element's socket has failed")),
+                Some(event) => serve(&handle, event, &args, &mut sessions).await?,
+                None => return Err(Failure::socket()),
             },
-            result = interrupted() => {
-                result?;
-                break;
-            }
+            _ = home.clock.tick() => home.watch(&handle, &args.client).await?,
+            () = interrupt.wait() => break,
         }
     }
-    leave(&handle, &mut events, sessions).await?;
-    finish(handle, events).await;
+    tokio::select! {
+        result = leave(&handle, &mut events, sessions) => result?,
+        () = interrupt.wait() => {}
+    }
+    finish_or_interrupt(handle, events, &mut interrupt).await;
     Ok(())
+}
+
+/// Tells the user when there is no registrar.
+struct Home {
+    clock: tokio::time::Interval,
+    missing: u32,
+}
+
+impl Home {
+    /// How often it is looked after, and how many times in a row there is none before it is said.
+    const PERIOD: Duration = Duration::from_millis(500);
+    const PATIENCE: u32 = 6;
+
+    fn new() -> Self {
+        Self {
+            clock: tokio::time::interval(Self::PERIOD),
+            missing: 0,
+        }
+    }
+
+    async fn watch(
+        &mut self,
+        handle: &Handle<PoolElement>,
+        client: &ClientArgs,
+    ) -> Result<(), Failure> {
+        if handle.call(|element, _| element.home().is_some()).await? {
+            self.missing = 0;
+            return Ok(());
+        }
+        self.missing = self.missing.saturating_add(1);
+        if self.missing == Self::PATIENCE {
+            tracing::warn!("{}; trying on", client.no_registrar());
+        }
+        Ok(())
+    }
 }
 
 async fn serve(
     handle: &Handle<PoolElement>,
     event: Event,
-    service: &ServiceArgs,
+    args: &ElementArgs,
     sessions: &mut BTreeSet<AssocId>,
 ) -> Result<(), Failure> {
     match event {
@@ -221,9 +266,9 @@ async fn serve(
             stream,
             bytes,
         } => {
-            let answer = if service.echo {
+            let answer = if args.service.echo {
                 bytes
-            } else if service.daytime {
+            } else if args.service.daytime {
                 let now = humantime::format_rfc3339_seconds(SystemTime::now());
                 Bytes::from(format!("{now}\n"))
             } else {
@@ -243,13 +288,9 @@ async fn serve(
         }
         Event::Registered { .. } => tracing::info!("registered"),
         Event::Rejected { causes } => {
-            return Err(Failure::failed(format!(
-                "the registrar refused the registration: {}",
-                names(&causes)
-            )));
+            return Err(Failure::failed(refusal(&args.pool, &causes)));
         }
         Event::RegistrationFailed => {
-            tracing::warn!("no registrar answers; trying again");
             handle.call(|element, now| element.register(now)).await?;
         }
         Event::Expired => tracing::warn!("the registration expired; registering again"),
@@ -264,7 +305,20 @@ async fn serve(
     Ok(())
 }
 
-fn names(causes: &[rserpool_core::wire::CauseCode]) -> String {
+/// Why the registrar does not want the element, and what to do.
+fn refusal(pool: &PoolHandle, causes: &[CauseCode]) -> String {
+    let hint = match causes {
+        [CauseCode::INCONSISTENT_POLICY] => {
+            format!("; all elements of a pool have one policy, 'rserpool resolve {pool}' shows it")
+        }
+        [CauseCode::NON_UNIQUE_PE_ID] => "; choose another --id".into(),
+        _ => String::new(),
+    };
+    let names = names(causes);
+    format!("the registrar refused the registration in pool {pool}: {names}{hint}")
+}
+
+fn names(causes: &[CauseCode]) -> String {
     let names: Vec<_> = causes.iter().map(ToString::to_string).collect();
     if names.is_empty() {
         "no cause given".into()

@@ -11,7 +11,9 @@ mod registrar;
 mod resolve;
 mod sim;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Reliable Server Pooling (RFC 5351-5356).
@@ -41,7 +43,19 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match Program::parse().command {
+    let program = match Program::try_parse() {
+        Ok(program) => program,
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
+            ) =>
+        {
+            error.exit();
+        }
+        Err(error) => return usage_error(&error),
+    };
+    match program.command {
         Command::Registrar(args) => common::run("info", registrar::run(args)),
         Command::Element(args) => common::run("info", element::run(args)),
         Command::Resolve(args) => common::run("warn", resolve::run(args)),
@@ -50,4 +64,45 @@ fn main() -> ExitCode {
         Command::Sim(args) => sim::simulate(&args),
         Command::Decode(args) => decode::run(&args),
     }
+}
+
+/// One line: what is wrong, in which subcommand, and where the options are explained.
+fn usage_error(error: &clap::Error) -> ExitCode {
+    let known = Program::command();
+    let subcommand = std::env::args()
+        .nth(1)
+        .filter(|name| known.find_subcommand(name).is_some());
+    let program = subcommand.map_or("rserpool".into(), |name| format!("rserpool {name}"));
+    let missing = ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    let what = if error.kind() == missing {
+        let names: Vec<_> = known
+            .get_subcommands()
+            .map(clap::Command::get_name)
+            .collect();
+        format!("say what to do: {}", names.join(", "))
+    } else {
+        one_line(&error.to_string())
+    };
+    // Nothing can be done where standard error is closed.
+    let _ = writeln!(
+        std::io::stderr(),
+        "{program}: {what}; see '{program} --help'"
+    );
+    ExitCode::from(2)
+}
+
+/// The part of clap's message that is about the mistake.
+fn one_line(text: &str) -> String {
+    let text = text.strip_prefix("error: ").unwrap_or(text);
+    let end = ["\n\nUsage:", "\n\nFor more information"]
+        .iter()
+        .filter_map(|mark| text.find(mark))
+        .min();
+    let text = &text[..end.unwrap_or(text.len())];
+    let words: Vec<_> = text.split_whitespace().collect();
+    words
+        .join(" ")
+        .chars()
+        .filter(|character| !character.is_control())
+        .collect()
 }

@@ -1,6 +1,6 @@
 //! `rserpool registrar`: keeps the pools of an operational scope.
 
-use core::net::SocketAddr;
+use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use clap::Args;
@@ -8,7 +8,7 @@ use rserpool_core::registrar::{Config, Event, Registrar};
 use rserpool_core::{ASAP_PORT, Dialect, Instant, ServerId};
 use rserpool_tokio::{Options, seed};
 
-use crate::common::{Address, Failure, ScopeArgs, finish, interrupted};
+use crate::common::{Address, Failure, Interrupt, ScopeArgs, finish_or_interrupt};
 
 /// Options of `rserpool registrar`.
 #[derive(Args, Debug)]
@@ -60,9 +60,10 @@ pub(crate) async fn run(args: RegistrarArgs) -> Result<(), Failure> {
     let port = args.asap.map_or(ASAP_PORT, |address| address.port);
     options.sctp_port = Some(port);
     options.multicast = args.announce.then_some(dialect);
+    let mut interrupt = Interrupt::new()?;
     let bound = options
         .bind()
-        .map_err(|error| Failure::bind(&error, args.scope.udp_port))?;
+        .map_err(|error| Failure::bind(&error, options.local, args.scope.udp_port))?;
     let local = bound.local();
     let mut config = Config::for_dialect(dialect);
     config.server_id = args.id.map(ServerId);
@@ -76,20 +77,23 @@ pub(crate) async fn run(args: RegistrarArgs) -> Result<(), Failure> {
         local.ip(),
         local.port(),
     );
+    if args.asap.is_none() && local.ip() != Ipv4Addr::LOCALHOST {
+        tracing::warn!(
+            "127.0.0.1 was taken: others find this registrar with --registrar {}",
+            local.ip()
+        );
+    }
     let (handle, mut events) = bound.drive(registrar).spawn();
     loop {
         tokio::select! {
             event = events.recv() => match event {
                 Some(event) => log(&event),
-                None => return Err(Failure::failed("the registrar's socket has failed")),
+                None => return Err(Failure::socket()),
             },
-            result = interrupted() => {
-                result?;
-                break;
-            }
+            () = interrupt.wait() => break,
         }
     }
-    finish(handle, events).await;
+    finish_or_interrupt(handle, events, &mut interrupt).await;
     Ok(())
 }
 

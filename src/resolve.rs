@@ -3,15 +3,15 @@
 use std::io::Write;
 
 use clap::Args;
-use rserpool_core::user::{Config, Element, Event, PoolUser};
-use rserpool_core::wire::PolicyType;
+use rserpool_core::user::{Config, Element, Event, PoolUser, ResolveError};
+use rserpool_core::wire::{CauseCode, PolicyType};
 use rserpool_core::{Dialect, PoolHandle};
-use rserpool_tokio::{Options, seed};
+use rserpool_tokio::{Events, Options, seed};
 use serde_json::{Value, json};
 
 use crate::decode::message;
 
-use crate::common::{ClientArgs, Failure, Output, finish};
+use crate::common::{ClientArgs, Failure, Interrupt, Output, finish_or_interrupt};
 use crate::element::pool_handle;
 
 /// Options of `rserpool resolve`.
@@ -44,15 +44,17 @@ pub(crate) fn user_config(client: &ClientArgs) -> Config {
     let mut config = Config::default();
     config.dialect = Dialect::from(client.scope.dialect);
     config.hunt = client.hunt();
-    config.hunt.t5_serverhunt = core::time::Duration::from_secs(2);
-    config.t1_enrp_request = core::time::Duration::from_secs(3);
+    config.t1_enrp_request = core::time::Duration::from_secs(2);
     config
 }
 
 /// Resolves the pool and prints what was answered.
 pub(crate) async fn run(args: ResolveArgs) -> Result<(), Failure> {
     let options = user_options(&args.client)?;
-    let bound = options.bind().map_err(|error| Failure::bind(&error, 0))?;
+    let mut interrupt = Interrupt::new()?;
+    let bound = options
+        .bind()
+        .map_err(|error| Failure::bind(&error, options.local, 0))?;
     let mut config = user_config(&args.client);
     config.items = args.items;
     let (handle, mut events) = bound.drive(PoolUser::new(config, seed()?)).spawn();
@@ -60,25 +62,44 @@ pub(crate) async fn run(args: ResolveArgs) -> Result<(), Failure> {
     handle
         .call(move |user, now| user.resolve(now, &pool))
         .await?;
-    let result = loop {
+    let result = tokio::select! {
+        answer = answer(&args.client, &args.pool, &mut events) => {
+            answer.and_then(|(policy, elements)| print(&args, policy, &elements))
+        }
+        () = interrupt.wait() => Err(Failure::failed("interrupted")),
+    };
+    finish_or_interrupt(handle, events, &mut interrupt).await;
+    result
+}
+
+/// Waits for the answer about the pool, and says what to do where there is none.
+pub(crate) async fn answer(
+    client: &ClientArgs,
+    pool: &PoolHandle,
+    events: &mut Events<Event>,
+) -> Result<(PolicyType, Vec<Element>), Failure> {
+    loop {
         match events.recv().await {
             Some(Event::Resolved {
                 policy, elements, ..
-            }) => {
-                break print(&args, policy, &elements);
-            }
+            }) => return Ok((policy, elements)),
             Some(Event::ResolveFailed { error, .. }) => {
-                break Err(Failure::failed(format!(
-                    "cannot resolve pool {}: {error}",
-                    args.pool
-                )));
+                return Err(Failure::failed(match error {
+                    ResolveError::Timeout => client.no_registrar(),
+                    ResolveError::Refused(causes)
+                        if causes.is_empty() || causes == [CauseCode::UNKNOWN_POOL_HANDLE] =>
+                    {
+                        format!(
+                            "there is no pool {pool}: start an element with 'rserpool element --pool {pool} --echo'"
+                        )
+                    }
+                    error => format!("cannot resolve pool {pool}: {error}"),
+                }));
             }
             Some(_) => {}
-            None => return Err(Failure::failed("the socket has failed")),
+            None => return Err(Failure::socket()),
         }
-    };
-    finish(handle, events).await;
-    result
+    }
 }
 
 fn print(args: &ResolveArgs, policy: PolicyType, elements: &[Element]) -> Result<(), Failure> {
@@ -97,7 +118,8 @@ fn print(args: &ResolveArgs, policy: PolicyType, elements: &[Element]) -> Result
         return Ok(());
     }
     let count = objects.len();
-    writeln!(stdout, "{}: {}, {count} elements", args.pool, policy.name())?;
+    let noun = if count == 1 { "element" } else { "elements" };
+    writeln!(stdout, "{}: {}, {count} {noun}", args.pool, policy.name())?;
     writeln!(
         stdout,
         "{:<12}{:<12}{:<10}{:<7}{:<40}POLICY VALUES",

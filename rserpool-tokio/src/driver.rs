@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::io;
 
 use rserpool_core::{Action, Input, Instant, Machine, Ppid};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::multicast::Group;
 use crate::transport::{Arrival, Transport, is_exposed};
@@ -25,12 +25,14 @@ pub struct Stopped;
 /// Gives commands to a machine that an endpoint runs. When the last handle is dropped, the endpoint stops.
 pub struct Handle<M> {
     commands: mpsc::Sender<Command<M>>,
+    full: watch::Receiver<bool>,
 }
 
 impl<M> Clone for Handle<M> {
     fn clone(&self) -> Self {
         Self {
             commands: self.commands.clone(),
+            full: self.full.clone(),
         }
     }
 }
@@ -49,6 +51,18 @@ impl<M> Handle<M> {
         self.commands.send(command).await.map_err(|_| Stopped)?;
         result.await.map_err(|_| Stopped)
     }
+
+    /// Waits until no association of the endpoint has messages beyond its send buffer. Whoever sends much waits here before
+    /// each message, and is held to the speed of the slowest peer; without it, a peer that lets 4 MiB wait beside its send
+    /// buffer is given up. Go on taking events meanwhile: a peer may wait for that.
+    pub async fn writable(&self) -> Result<(), Stopped> {
+        let mut full = self.full.clone();
+        full.wait_for(|full| !full).await.map_err(|_| Stopped)?;
+        if self.commands.is_closed() {
+            return Err(Stopped);
+        }
+        Ok(())
+    }
 }
 
 /// An endpoint without a machine: its address is known, which a machine's configuration may need.
@@ -56,6 +70,7 @@ pub struct Bound {
     transport: Transport,
     group: Option<Group>,
     event_capacity: usize,
+    closing: Duration,
 }
 
 impl Bound {
@@ -77,6 +92,7 @@ impl Bound {
             transport,
             group,
             event_capacity: options.event_capacity.max(1),
+            closing: options.closing_timeout,
         })
     }
 
@@ -93,7 +109,9 @@ impl Bound {
             group: self.group,
             epoch: std::time::Instant::now(),
             event_capacity: self.event_capacity,
+            closing: self.closing,
             waiting: VecDeque::new(),
+            unread: 0,
         }
     }
 }
@@ -105,8 +123,11 @@ pub struct Endpoint<M: Machine> {
     group: Option<Group>,
     epoch: std::time::Instant,
     event_capacity: usize,
+    closing: Duration,
     /// Events that have no room in the channel yet.
     waiting: VecDeque<M::Event>,
+    /// Datagrams taken since.
+    unread: usize,
 }
 
 impl<M> Endpoint<M>
@@ -116,8 +137,10 @@ where
 {
     /// How many commands may wait for the driver.
     const COMMANDS: usize = 1024;
-    /// How long the associations have to close when the endpoint ends.
-    const CLOSING: Duration = Duration::from_secs(2);
+    /// While events wait for their reader, the stack keeps its messages, which closes the windows of the peers; its packets
+    /// are taken all the same, so that peers do not think that it is dead. What else they can make it keep is bounded by the
+    /// number of datagrams that are taken.
+    const MAX_UNREAD: usize = 1 << 16;
 
     /// Runs the endpoint in a task of its own until the last handle is dropped.
     pub fn spawn(self) -> (Handle<M>, Events<M::Event>) {
@@ -136,19 +159,26 @@ where
     ) {
         let (commands, receiver) = mpsc::channel(Self::COMMANDS);
         let (sender, events) = mpsc::channel(self.event_capacity);
-        (Handle { commands }, events, self.run(receiver, sender))
+        let (is_full, full) = watch::channel(false);
+        let run = self.run(receiver, sender, is_full);
+        (Handle { commands, full }, events, run)
     }
 
     async fn run(
         mut self,
         mut commands: mpsc::Receiver<Command<M>>,
         events: mpsc::Sender<M::Event>,
+        is_full: watch::Sender<bool>,
     ) {
         let mut announcement = vec![0; usize::from(u16::MAX)];
         loop {
             self.settle(&events);
+            is_full.send_if_modified(|full| {
+                core::mem::replace(full, self.transport.is_full()) != self.transport.is_full()
+            });
             let deadline = self.deadline();
             let room = self.waiting.is_empty();
+            let read = room || self.unread < Self::MAX_UNREAD;
             tokio::select! {
                 command = commands.recv() => {
                     let Some(command) = command else {
@@ -157,13 +187,14 @@ where
                     let now = self.now();
                     command(&mut self.machine, now);
                 }
-                result = self.transport.ready(room) => {
+                result = self.transport.ready(read) => {
                     if let Err(error) = result {
                         tracing::error!(%error, "the socket has failed");
                         return;
                     }
-                    if room {
-                        self.transport.receive(std::time::Instant::now());
+                    if read {
+                        let taken = self.transport.receive(std::time::Instant::now());
+                        self.unread = if room { 0 } else { self.unread + taken };
                     }
                 }
                 Ok((length, source)) = receive(self.group.as_ref(), &mut announcement) => {
@@ -175,11 +206,15 @@ where
                     let now = self.now();
                     self.machine.handle_input(now, input);
                 }
-                Ok(permit) = events.reserve(), if !room => {
-                    if let Some(event) = self.waiting.pop_front() {
-                        permit.send(event);
+                permit = events.reserve(), if !room => match permit {
+                    Ok(permit) => {
+                        if let Some(event) = self.waiting.pop_front() {
+                            permit.send(event);
+                        }
                     }
-                }
+                    // Nobody reads them any more.
+                    Err(_) => self.waiting.clear(),
+                },
                 () = sleep_until(deadline) => {}
             }
             self.handle_timeouts();
@@ -188,7 +223,7 @@ where
 
     /// Closes all associations in order, and waits for it within bounds.
     async fn close(mut self) {
-        let end = std::time::Instant::now() + Self::CLOSING;
+        let end = std::time::Instant::now() + self.closing;
         self.transport.close_all(std::time::Instant::now());
         while self.transport.is_open() && std::time::Instant::now() < end {
             self.transport.flush();
@@ -204,7 +239,11 @@ where
                     self.transport.handle_timeout(std::time::Instant::now());
                 }
             }
-            while self.transport.poll_arrival().is_some() {}
+            while self
+                .transport
+                .poll_arrival(std::time::Instant::now())
+                .is_some()
+            {}
         }
         self.transport.flush();
     }
@@ -235,16 +274,20 @@ where
         self.machine.handle_timeout(now);
     }
 
-    /// Carries everything that is queued between machine and transport, until neither has anything to say.
+    /// Carries everything that is queued between machine and transport, until neither has anything to say, or the reader of the
+    /// events cannot follow.
     fn settle(&mut self, events: &mpsc::Sender<M::Event>) {
         loop {
             while let Some(action) = self.machine.poll_action() {
                 self.act(action, events);
             }
-            let Some(arrival) = self.transport.poll_arrival() else {
+            if !self.waiting.is_empty() {
+                break;
+            }
+            let Some(arrival) = self.transport.poll_arrival(std::time::Instant::now()) else {
                 break;
             };
-            self.arrive(arrival);
+            self.arrive(&arrival);
         }
         self.transport.flush();
     }
@@ -289,9 +332,9 @@ where
         }
     }
 
-    fn arrive(&mut self, arrival: Arrival) {
+    fn arrive(&mut self, arrival: &Arrival) {
         let now = self.now();
-        let input = match &arrival {
+        let input = match arrival {
             Arrival::Connected {
                 association,
                 remote,
@@ -313,6 +356,15 @@ where
                 association: *association,
                 ppid: *ppid,
                 stream: *stream,
+                bytes,
+            },
+            Arrival::SendFailed {
+                association,
+                ppid,
+                bytes,
+            } => Input::SendFailed {
+                association: *association,
+                ppid: *ppid,
                 bytes,
             },
         };

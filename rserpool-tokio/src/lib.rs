@@ -16,6 +16,12 @@
 //! println!("{:?}", events.recv().await);
 //! # Ok(()) }
 //! ```
+//!
+//! # Back-pressure
+//!
+//! Whoever does not take [`Events`] closes the windows of its peers, who then have to wait; nothing is lost. Whoever sends much
+//! waits for [`Handle::writable`] before each message. A peer that takes nothing and is sent to all the same is given up when
+//! 4 MiB wait beside its send buffer of 4 MiB: memory is bounded, and no message is left out in silence.
 #![forbid(unsafe_code)]
 
 extern crate alloc;
@@ -29,6 +35,9 @@ pub use driver::{Bound, Endpoint, Events, Handle, Stopped};
 pub use options::Options;
 
 use std::io;
+
+/// The longest message that is sent, and taken from peers, in bytes. A longer one comes back as not sent.
+pub const MAX_MESSAGE_SIZE: usize = 65_536;
 
 /// A seed for a machine, from the operating system.
 pub fn seed() -> io::Result<[u8; 32]> {

@@ -11,8 +11,9 @@ use tokio::net::UdpSocket;
 pub(crate) struct Group {
     /// Bound to the group's port: receives.
     receiver: UdpSocket,
-    /// Bound to the local address and the SCTP port, which some receivers take from the source: sends.
-    sender: UdpSocket,
+    /// Bound to the local address and the SCTP port, which some receivers take from the source: sends. It is never waited for: an
+    /// announcement that has no room is made again soon.
+    sender: std::net::UdpSocket,
     group: SocketAddr,
 }
 
@@ -44,13 +45,13 @@ impl Group {
         }
         Ok(Self {
             receiver: UdpSocket::from_std(receiver.into())?,
-            sender: UdpSocket::from_std(sender.into())?,
+            sender: sender.into(),
             group,
         })
     }
 
     pub(crate) fn send(&self, bytes: &[u8]) {
-        if let Err(error) = self.sender.try_send_to(bytes, self.group) {
+        if let Err(error) = self.sender.send_to(bytes, self.group) {
             tracing::debug!(group = %self.group, %error, "announcement not sent");
         }
     }

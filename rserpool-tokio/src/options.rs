@@ -1,7 +1,7 @@
 //! Where a machine's endpoint sits.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
-
+use core::time::Duration;
 use std::io;
 
 use rserpool_core::{ASAP_PORT, Dialect};
@@ -28,8 +28,10 @@ pub struct Options {
     pub sctp_port: Option<u16>,
     /// Whether to take part in multicast announcements, and in which dialect's groups.
     pub multicast: Option<Dialect>,
-    /// How many events may wait for their reader; then the transport is not read until there is room (1,024).
+    /// How many events may wait for their reader; then peers have to wait with their messages until there is room (1,024).
     pub event_capacity: usize,
+    /// How long the associations have to close in order when the endpoint ends (2 s); then they are left as they are.
+    pub closing_timeout: Duration,
 }
 
 impl Options {
@@ -42,6 +44,7 @@ impl Options {
             sctp_port,
             multicast: None,
             event_capacity: 1024,
+            closing_timeout: Duration::from_secs(2),
         }
     }
 

@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use std::io;
 use std::time::Instant;
 
+use bytes::Bytes;
 use rserpool_core::{AssocId, End, Ppid};
-use rserpool_udp_sctp::{AssociationId, Config, Event, Reason, Stack, Transmit};
+use rserpool_udp_sctp::{AssociationId, Config, Event, Reason, SendError, Stack, Transmit};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
-use crate::Options;
+use crate::{MAX_MESSAGE_SIZE, Options};
 
 /// What the transport tells the driver.
 #[derive(Debug)]
@@ -31,8 +32,29 @@ pub(crate) enum Arrival {
         association: AssocId,
         ppid: Ppid,
         stream: u16,
-        bytes: bytes::Bytes,
+        bytes: Bytes,
     },
+    SendFailed {
+        association: AssocId,
+        ppid: Ppid,
+        bytes: Bytes,
+    },
+}
+
+/// Messages to a peer whose send buffer is full, in order.
+#[derive(Default)]
+struct Held {
+    messages: VecDeque<(Ppid, u16, Bytes)>,
+    bytes: usize,
+    /// Whether the association shall close when they are sent.
+    closing: bool,
+}
+
+impl Held {
+    fn push(&mut self, message: (Ppid, u16, Bytes)) {
+        self.bytes += message.2.len();
+        self.messages.push_back(message);
+    }
 }
 
 /// The transport of one endpoint.
@@ -48,6 +70,7 @@ pub(crate) struct Transport {
     /// The address that each attempt was asked for with.
     asked: HashMap<AssociationId, SocketAddr>,
     arrivals: VecDeque<Arrival>,
+    held: BTreeMap<AssocId, Held>,
     /// The packet that the socket had no room for.
     blocked: Option<Transmit>,
     buffer: Box<[u8]>,
@@ -58,6 +81,8 @@ impl Transport {
     const MAX_DATAGRAM: usize = 65_536;
     /// How many datagrams are taken from the socket before anything else gets its turn.
     const BATCH: usize = 64;
+    /// How many bytes may wait for an association beside its send buffer.
+    const MAX_HELD: usize = 4 << 20;
     /// The ports for associations that need one of their own (RFC 6335 §6).
     const EPHEMERAL: core::ops::RangeInclusive<u16> = 49_152..=65_535;
 
@@ -78,6 +103,7 @@ impl Transport {
         let local = socket.local_addr()?;
         let mut config = Config::default();
         config.udp_port = options.peer_udp_port;
+        config.max_message_size = MAX_MESSAGE_SIZE;
         let mut stack = Stack::new(local.ip(), config, seed);
         if let Some(port) = options.sctp_port {
             stack.listen(port).map_err(io::Error::other)?;
@@ -93,6 +119,7 @@ impl Transport {
             open: BTreeMap::new(),
             asked: HashMap::new(),
             arrivals: VecDeque::new(),
+            held: BTreeMap::new(),
             blocked: None,
             buffer: vec![0; Self::MAX_DATAGRAM].into_boxed_slice(),
         })
@@ -155,19 +182,36 @@ impl Transport {
         })
     }
 
-    /// Sends a message; says whether it was taken.
+    /// Sends a message; says whether it was taken. Where the send buffer is full, the message waits for room in it. A peer that
+    /// lets too much wait is given up: a message less would be a gap in a reliable stream.
     pub(crate) fn send(
         &mut self,
         now: Instant,
         association: AssocId,
         (ppid, stream): (Ppid, u16),
-        bytes: &[u8],
+        bytes: &Bytes,
     ) -> bool {
-        let Some((id, _)) = self.open.get(&association) else {
+        let Some(&(id, remote)) = self.open.get(&association) else {
             return false;
         };
-        match self.stack.send(now, *id, stream, ppid.0, bytes) {
+        if let Some(held) = self.held.get_mut(&association) {
+            if held.bytes + bytes.len() > Self::MAX_HELD {
+                tracing::warn!(%remote, "the peer takes no messages; giving it up");
+                self.abort(now, association);
+                return false;
+            }
+            held.push((ppid, stream, bytes.clone()));
+            return true;
+        }
+        match self.stack.send(now, id, stream, ppid.0, bytes) {
             Ok(()) => true,
+            // The peer has closed it; the end that follows says so. It is no failure that would be one more reason to abort.
+            Err(SendError::Closing) => true,
+            Err(SendError::BufferFull) => {
+                let held = self.held.entry(association).or_default();
+                held.push((ppid, stream, bytes.clone()));
+                true
+            }
             Err(error) => {
                 tracing::debug!(?association, %error, "message not sent");
                 false
@@ -175,8 +219,47 @@ impl Transport {
         }
     }
 
+    /// Whether messages wait for room in a send buffer.
+    pub(crate) fn is_full(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// There is room in the send buffer again.
+    fn send_held(&mut self, now: Instant, association: AssocId) {
+        let Some(&(id, _)) = self.open.get(&association) else {
+            return;
+        };
+        let Some(mut held) = self.held.remove(&association) else {
+            return;
+        };
+        while let Some((ppid, stream, bytes)) = held.messages.pop_front() {
+            match self.stack.send(now, id, stream, ppid.0, &bytes) {
+                Ok(()) | Err(SendError::Closing) => held.bytes -= bytes.len(),
+                Err(SendError::BufferFull) => {
+                    held.messages.push_front((ppid, stream, bytes));
+                    self.held.insert(association, held);
+                    return;
+                }
+                Err(error) => {
+                    tracing::debug!(?association, %error, "message not sent");
+                    self.arrivals.push_back(Arrival::SendFailed {
+                        association,
+                        ppid,
+                        bytes,
+                    });
+                }
+            }
+        }
+        if held.closing {
+            self.stack.close(now, id);
+        }
+    }
+
+    /// Closes an association after what waits has been sent.
     pub(crate) fn close(&mut self, now: Instant, association: AssocId) {
-        if let Some((id, _)) = self.open.get(&association) {
+        if let Some(held) = self.held.get_mut(&association) {
+            held.closing = true;
+        } else if let Some((id, _)) = self.open.get(&association) {
             self.stack.close(now, *id);
         }
     }
@@ -193,23 +276,24 @@ impl Transport {
     }
 
     pub(crate) fn close_all(&mut self, now: Instant) {
-        for (id, _) in self.open.values() {
-            self.stack.close(now, *id);
+        let open: Vec<_> = self.open.keys().copied().collect();
+        for association in open {
+            self.close(now, association);
         }
     }
 
-    pub(crate) fn poll_arrival(&mut self) -> Option<Arrival> {
+    pub(crate) fn poll_arrival(&mut self, now: Instant) -> Option<Arrival> {
         loop {
             if let Some(arrival) = self.arrivals.pop_front() {
                 return Some(arrival);
             }
             let event = self.stack.poll_event()?;
-            let arrival = self.translate(event);
+            let arrival = self.translate(now, event);
             self.arrivals.extend(arrival);
         }
     }
 
-    fn translate(&mut self, event: Event) -> Option<Arrival> {
+    fn translate(&mut self, now: Instant, event: Event) -> Option<Arrival> {
         Some(match event {
             Event::Connected { id, remote, .. } => {
                 self.open.insert(name(id), (id, remote));
@@ -225,6 +309,7 @@ impl Transport {
             },
             Event::Disconnected { id, reason } => {
                 self.open.remove(&name(id));
+                self.held.remove(&name(id));
                 Arrival::Disconnected {
                     association: name(id),
                     end: match reason {
@@ -244,8 +329,10 @@ impl Transport {
                 stream,
                 bytes,
             },
-            // A message that found the buffer full was told to the machine as not sent.
-            Event::Writable { .. } => return None,
+            Event::Writable { id } => {
+                self.send_held(now, name(id));
+                return None;
+            }
         })
     }
 
@@ -277,21 +364,22 @@ impl Transport {
         }
     }
 
-    /// Takes a batch of datagrams from the socket.
-    pub(crate) fn receive(&mut self, now: Instant) {
-        for _ in 0..Self::BATCH {
+    /// Takes a batch of datagrams from the socket; says how many.
+    pub(crate) fn receive(&mut self, now: Instant) -> usize {
+        for taken in 0..Self::BATCH {
             match self.socket.try_recv_from(&mut self.buffer) {
                 Ok((length, from)) => {
                     self.stack
                         .handle_datagram(now, from, &self.buffer[..length]);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return taken,
                 Err(error) => {
                     tracing::debug!(%error, "datagram not received");
-                    return;
+                    return taken;
                 }
             }
         }
+        Self::BATCH
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   rank     10   10   10 │ 20 │ 35   35        select(5) gives the members of the turns 3 5 9 4 1. Then the first of
-//!   turn      3    5    9 │  4 │  1    7        each rank takes the last turn of its equals: 5 9 10 │ 11 │ 7 12.
+//!   turn      3    5    9 │  4 │  1    7        equals takes their last turn: 5 9 10 │ 4 │ 7 11.
 //! ```
 //!
 //! With degradation every selection raises the rank of all that were selected, and whoever changes its rank takes the last

@@ -157,9 +157,9 @@ impl<M: Copy> WeightedRoundRobin<M> {
         let upcoming = lines.into_iter().flat_map(BTreeMap::values);
         let members = upcoming.filter_map(|seat| self.seats.get(*seat));
         selected.extend(members.take(items).map(|share| share.member));
-        // Nothing is ready only where members came and went, or where more windows opened at once than are moved at once.
-        let first = self.ready.first_key_value();
-        if let Some((_, &seat)) = first.or_else(|| self.waiting.first_key_value()) {
+        // Somebody always is ready: the windows that are behind all members are as many as the selections of the cycle so far,
+        // so that not all of them can be ahead of their shares.
+        if let Some((_, &seat)) = self.ready.first_key_value() {
             self.serve(seat);
         }
     }

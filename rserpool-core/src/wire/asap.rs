@@ -209,6 +209,7 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded<Message<'_>>, DecodeError> {
     decoded
 }
 
+/// Decodes with [places](super::reader::place) for offsets.
 fn decode_in_place(bytes: &[u8]) -> Result<Decoded<Message<'_>>, DecodeError> {
     let header = Header::decode(bytes)?;
     let Some((once, many)) = parameters(header.kind) else {

@@ -2,7 +2,8 @@
 //!
 //! Decoding borrows from the bytes and allocates nothing, except that it notes where unrecognized parameters stood that the
 //! sender wants to hear of. A list, such as the addresses of a transport, is checked once by the decoder; reading it then
-//! walks the bytes again and cannot fail. Encoding computes the length, reserves once and writes once.
+//! walks the bytes again and cannot fail. Encoding writes once, and fills in the lengths of what is nested as it goes; only a
+//! message that is longer than usual is written twice, the first time to measure it.
 //!
 //! ```
 //! use rserpool_core::wire::asap::{self, Message};

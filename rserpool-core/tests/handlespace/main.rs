@@ -1,6 +1,8 @@
 //! The handlespace from outside: rules, limits, orders and checksums, a naive model beside it, and the random policies'
 //! distributions.
 
+extern crate alloc;
+
 mod distribution;
 mod model;
 mod operations;

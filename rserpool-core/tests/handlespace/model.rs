@@ -238,17 +238,18 @@ impl Pool {
         }
     }
 
-    /// The lowest ranks; of each rank the first takes its turn, and whoever changes its rank joins the end of the new one.
+    /// The lowest ranks; of equals the first goes to their end, and whoever changes its rank joins the end of the new one.
     fn select_ranked(&mut self, items: usize) -> Vec<PeId> {
         let mut sorted = self.elements.clone();
         sorted.sort_by_key(Element::rank);
-        sorted.truncate(items);
         let ranks: Vec<_> = sorted.iter().map(Element::rank).collect();
+        sorted.truncate(items);
         for (index, element) in sorted.iter().enumerate() {
             let at = self.position(element.id).expect("a member");
             self.elements[at].selections += 1;
             let leads = index == 0 || ranks[index - 1] != ranks[index];
-            if leads || self.elements[at].rank() != ranks[index] {
+            let has_equals = ranks.get(index + 1) == Some(&ranks[index]);
+            if (leads && has_equals) || self.elements[at].rank() != ranks[index] {
                 self.requeue(at);
             }
         }

@@ -1,6 +1,6 @@
 //! Random operations on a handlespace and on the model: whatever they answer must be the same after every step.
 
-use std::collections::BTreeSet;
+use alloc::collections::BTreeSet;
 
 use proptest::prelude::*;
 use rserpool_core::handlespace::{ElementKey, Handlespace, NewElement, RegisterOutcome, Selection};
@@ -201,13 +201,21 @@ impl Both {
         );
         assert_eq!(self.real.checksum(home), self.real.recompute_checksum(home));
         assert_eq!(self.real.checksum(home), self.model.checksum(home));
+    }
+
+    /// The order from every place in it on, over all and by owner.
+    fn check_places(&self) {
+        let all: Vec<_> = self.real.elements_after(None).collect();
         for (index, key) in all.iter().enumerate() {
             let element = self.real.get(*key).expect("a living element");
             let place = Some((element.pool.as_bytes(), element.id));
             let rest = &all[index + 1..];
             assert!(self.real.elements_after(place).eq(rest.iter().copied()));
-            let owned = rest.iter().filter(is_own).copied();
-            assert!(self.real.owned_after(home, place).eq(owned));
+            for home in HOMES {
+                let is_own = |key: &ElementKey| self.real.get(*key).is_some_and(|e| e.home == home);
+                let owned = rest.iter().copied().filter(is_own);
+                assert!(self.real.owned_after(home, place).eq(owned));
+            }
         }
     }
 }
@@ -218,6 +226,7 @@ fn agree(make_policy: MakePolicy, operations: &[(&'static [u8], Operation)]) {
         both.step(handle, operation);
         both.check();
     }
+    both.check_places();
 }
 
 macro_rules! agreement {

@@ -1,0 +1,40 @@
+//! A pool user under any sequence of associations, messages, time, failures and commands.
+#![no_main]
+
+use core::net::SocketAddr;
+
+use libfuzzer_sys::fuzz_target;
+use rserpool_core::user::{Config, PoolUser, SessionId};
+use rserpool_core::{PeId, PoolHandle, Ppid};
+
+fuzz_target!(|script: &[u8]| {
+    let mut config = Config::default();
+    config.max_sessions = 8;
+    config.max_requests = 4;
+    config.hunt.registrars = (1..5)
+        .map(|n| SocketAddr::from(([10, 0, 0, n], 3863)))
+        .collect();
+    let user = PoolUser::new(config, [1; 32]);
+    rserpool_fuzz::run(
+        user,
+        script,
+        |user, now, code, argument| {
+            let pool = PoolHandle::from(["EchoPool", "a", "b"][usize::from(argument % 3)]);
+            let session = SessionId(u64::from(argument % 16));
+            match code % 6 {
+                0 => user.resolve(now, &pool),
+                1 => {
+                    user.open(now, &pool);
+                }
+                2 => {
+                    // A session that is not there is an error of its own.
+                    let _ = user.send(session, Ppid(0), 0, bytes::Bytes::from_static(b"x"));
+                }
+                3 => user.close(session),
+                4 => user.purge(&pool),
+                _ => user.report_unreachable(&pool, PeId(argument.into())),
+            }
+        },
+        |_| {},
+    );
+});

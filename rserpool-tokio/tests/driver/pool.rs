@@ -1,0 +1,110 @@
+//! The three machines together: a registrar, an element that echoes, and a user.
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use rserpool_core::element::{self, PoolElement};
+use rserpool_core::registrar::{self, Registrar};
+use rserpool_core::user::{self, PoolUser};
+use rserpool_core::wire::{List, Policy, SctpTransport, Transport, TransportBuf, TransportUse};
+use rserpool_core::{ASAP_PORT, Instant, PoolHandle, Ppid};
+use rserpool_tokio::{Bound, Handle, Options, seed};
+use tokio::time::timeout;
+
+use crate::probe::{PATIENCE, PORT, free_port};
+
+const POOL: &str = "EchoPool";
+
+const HOME: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ASAP_PORT);
+
+fn bind(mut options: Options, ip: IpAddr, udp_port: u16) -> Bound {
+    options.local = Some(ip);
+    options.udp_port = udp_port;
+    options.peer_udp_port = udp_port;
+    options.bind().expect("the address is free")
+}
+
+/// It runs as long as the handle lives.
+fn start_registrar(udp_port: u16) -> Handle<Registrar> {
+    let machine = Registrar::new(
+        registrar::Config::default(),
+        Instant::EPOCH,
+        seed().unwrap(),
+    );
+    let bound = bind(Options::registrar(), HOME.ip(), udp_port);
+    let (handle, mut events) = bound.drive(machine).spawn();
+    tokio::spawn(async move { while events.recv().await.is_some() {} });
+    handle
+}
+
+async fn start_element(udp_port: u16) {
+    let ip = Ipv4Addr::new(127, 0, 0, 2).into();
+    let transport = TransportBuf::from(&Transport::Sctp(SctpTransport {
+        port: PORT,
+        transport_use: TransportUse::DATA_PLUS_CONTROL,
+        addresses: List::Slice(&[ip]),
+    }));
+    let mut config = element::Config::new(POOL.into(), transport, Policy::RoundRobin);
+    config.hunt.registrars = vec![HOME];
+    let machine = PoolElement::new(config, seed().unwrap());
+    let bound = bind(Options::element(PORT), ip, udp_port);
+    let (element, mut events) = bound.drive(machine).spawn();
+    element
+        .call(|element, now| element.register(now))
+        .await
+        .unwrap();
+    let registered = timeout(PATIENCE, events.recv()).await;
+    assert!(matches!(
+        registered,
+        Ok(Some(element::Event::Registered { .. }))
+    ));
+    tokio::spawn(async move {
+        while let Some(event) = events.recv().await {
+            if let element::Event::Message {
+                association,
+                ppid,
+                stream,
+                bytes,
+            } = event
+            {
+                element
+                    .call(move |element, _| element.send(association, ppid, stream, bytes))
+                    .await
+                    .unwrap();
+            }
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_user_finds_an_element_and_talks_to_it() {
+    let udp_port = free_port(HOME.ip());
+    let _registrar = start_registrar(udp_port);
+    start_element(udp_port).await;
+
+    let mut config = user::Config::default();
+    config.hunt.registrars = vec![HOME];
+    let mut options = Options::user();
+    options.peer_udp_port = udp_port;
+    let bound = options.bind().expect("any port is free");
+    let (user, mut events) = bound.drive(PoolUser::new(config, seed().unwrap())).spawn();
+    let session = user
+        .call(|user, now| user.open(now, &PoolHandle::from(POOL)))
+        .await
+        .unwrap()
+        .expect("a session can be opened");
+    user.call(move |user, _| user.send(session, Ppid(0), 0, "hello".into()))
+        .await
+        .unwrap()
+        .unwrap();
+    let answer = async {
+        loop {
+            if let Some(user::Event::Message { bytes, .. }) = events.recv().await {
+                return bytes;
+            }
+        }
+    };
+    assert_eq!(
+        timeout(PATIENCE, answer).await.expect("it answers"),
+        "hello"
+    );
+}

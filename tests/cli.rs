@@ -1,0 +1,15 @@
+//! The program as its users have it: real processes on loopback. Each test has a UDP port of its own, so that they run side by
+//! side.
+
+extern crate alloc;
+
+#[path = "cli/failover.rs"]
+mod failover;
+#[path = "cli/harness.rs"]
+mod harness;
+#[path = "cli/pipes.rs"]
+mod pipes;
+#[path = "cli/tour.rs"]
+mod tour;
+#[path = "cli/usage.rs"]
+mod usage;

@@ -1,0 +1,183 @@
+//! The tour of the README, and what is said when something is missing.
+
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::harness::{Scope, field};
+
+#[test]
+fn three_terminals() {
+    let scope = Scope::new();
+    let registrar = scope.registrar();
+    let (element, id) = scope.element(&["--pool", "p", "--echo"]);
+    let mut user = scope.start(&["connect", "p"]);
+    assert_eq!(field(&user.log("connected"), "element"), id);
+    user.say("hello");
+    assert_eq!(user.hear(), "hello");
+    user.say("how are you");
+    assert_eq!(user.hear(), "how are you");
+    user.end_input();
+    let (status, log) = user.wait();
+    assert_eq!(status, Some(0), "{log}");
+    element.log("session closed");
+    element.signal("TERM");
+    let (status, log) = element.wait();
+    assert_eq!(status, Some(0), "{log}");
+    assert!(log.contains("de-registered"), "{log}");
+    registrar.log("reason=Deregistered");
+    registrar.signal("INT");
+    assert_eq!(registrar.wait().0, Some(0));
+}
+
+#[test]
+fn a_user_may_leave_in_the_middle() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let (element, _) = scope.element(&["--pool", "p", "--echo"]);
+    let mut user = scope.start(&["connect", "p"]);
+    user.say("hello");
+    assert_eq!(user.hear(), "hello");
+    user.signal("INT");
+    let (status, log) = user.wait();
+    assert_eq!(status, Some(0), "{log}");
+    element.log("session closed");
+}
+
+#[test]
+fn resolve_shows_the_pool() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let policy = ["--policy", "least-used", "--load", "0.5"];
+    let service = ["--pool", "q", "--daytime", "--port", "5000", "--id", "0x2a"];
+    let (_element, id) = scope.element(&[&service[..], &policy[..]].concat());
+    assert_eq!(id, "0x0000002a");
+
+    let table = scope.run(&["resolve", "q"], b"");
+    assert_eq!(table.status, Some(0), "{}", table.stderr);
+    assert_eq!(table.stderr, "");
+    let table = String::from_utf8(table.stdout).expect("a table is text");
+    let rows: Vec<_> = table.lines().collect();
+    assert_eq!(rows.len(), 3, "{table}");
+    assert_eq!(rows[0], "q: Least Used, 1 element");
+    let words: Vec<_> = rows[2].split_whitespace().collect();
+    assert_eq!(words[0], "0x0000002a");
+    assert_eq!(words[2..5], ["SCTP", "5000", "127.0.0.2"]);
+
+    let json = scope.run(&["resolve", "q", "--output", "json"], b"");
+    let pool: Value = serde_json::from_slice(&json.stdout).expect("one JSON object");
+    assert_eq!(pool["pool_handle"], "q");
+    assert_eq!(pool["policy"]["name"], "Least Used");
+    let element = &pool["pool_elements"][0];
+    assert_eq!(element["id"], 42);
+    assert_eq!(element["user_transport"]["port"], 5000);
+    assert_eq!(element["user_transport"]["addresses"][0], "127.0.0.2");
+    assert_eq!(element["policy"]["load"], 0x8000_0000_u32);
+}
+
+#[test]
+fn every_message_to_daytime_is_answered_with_the_time() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let _element = scope.element(&["--pool", "t", "--daytime"]);
+    let run = scope.run(&["connect", "t"], b"now?\nand now?\n");
+    assert_eq!(run.status, Some(0), "{}", run.stderr);
+    let answers = String::from_utf8(run.stdout).expect("the time is text");
+    assert_eq!(answers.lines().count(), 2, "{answers}");
+    for answer in answers.lines() {
+        let time = humantime::parse_rfc3339(answer).expect("the time as RFC 3339 has it");
+        let age = time.elapsed().unwrap_or_default();
+        assert!(age < crate::harness::PATIENCE, "{answer}");
+    }
+}
+
+#[test]
+fn a_discard_service_answers_nothing() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let (element, _) = scope.element(&["--pool", "d", "--discard"]);
+    let run = scope.run(&["connect", "d", "--one-way"], b"into\nthe\nvoid\n");
+    assert_eq!(run.status, Some(0), "{}", run.stderr);
+    assert_eq!(run.stdout, b"");
+    element.log("session closed");
+    let run = scope.run(&["connect", "d", "--wait", "0.2"], b"hello?\n");
+    assert_eq!(run.status, Some(1));
+    assert!(
+        run.stderr.contains("no answer to 1 of the lines"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn without_a_registrar_it_is_said_soon() {
+    let scope = Scope::new();
+    let start = Instant::now();
+    let connect = scope.start(&["connect", "p"]);
+    let resolve = scope.start(&["resolve", "p"]);
+    for program in [connect, resolve] {
+        let (status, log) = program.wait();
+        assert_eq!(status, Some(1));
+        assert_eq!(log.lines().count(), 1, "{log}");
+        assert!(
+            log.contains("no registrar answers at 127.0.0.1:3863"),
+            "{log}"
+        );
+    }
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
+}
+
+#[test]
+fn what_is_missing_or_refused_is_said_at_once() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    for subcommand in ["connect", "resolve"] {
+        let run = scope.run(&[subcommand, "nobody"], b"");
+        assert_eq!(run.status, Some(1));
+        assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+        assert!(
+            run.stderr.contains("there is no pool nobody"),
+            "{}",
+            run.stderr
+        );
+    }
+    let _element = scope.element(&["--pool", "p", "--echo"]);
+    let other = ["--policy", "random", "--echo"];
+    let run = scope.run(&[&["element", "--pool", "p"], &other[..]].concat(), b"");
+    assert_eq!(run.status, Some(1));
+    assert!(
+        run.stderr.contains("Inconsistent Pooling Policy"),
+        "{}",
+        run.stderr
+    );
+    let second = scope.start(&["registrar"]);
+    second.log("127.0.0.1 was taken: others find this registrar with --registrar 127.0.0.");
+    let run = scope.run(&["registrar", "--asap", "127.0.0.1"], b"");
+    assert_eq!(run.status, Some(1));
+    assert!(
+        run.stderr.contains("127.0.0.1: it is taken"),
+        "{}",
+        run.stderr
+    );
+    let run = scope.run(&["registrar", "--asap", "192.0.2.1"], b"");
+    assert_eq!(run.status, Some(1));
+    assert!(
+        run.stderr.contains("not an address of this host"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn over_ipv6() {
+    let scope = Scope::new();
+    let registrar = scope.start(&["registrar", "--asap", "::1"]);
+    registrar.log("registrar at ::1");
+    let run = scope.run(&["resolve", "nobody", "--registrar", "::1"], b"");
+    assert_eq!(run.status, Some(1));
+    assert!(
+        run.stderr.contains("there is no pool nobody"),
+        "{}",
+        run.stderr
+    );
+}

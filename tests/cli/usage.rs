@@ -1,0 +1,94 @@
+//! A mistake on the command line is one line on stderr and exit status 2.
+
+use crate::harness::run;
+
+/// Arguments, and what the line says.
+const MISTAKES: [(&[&str], &str); 20] = [
+    (&[], "rserpool: say what to do: registrar, element, resolve"),
+    (&["regsitrar"], "unrecognized subcommand 'regsitrar'"),
+    (&["--verbose"], "unexpected argument '--verbose'"),
+    (
+        &["registrar", "--asap", "localhost"],
+        "registrar: invalid value 'localhost' for '--asap",
+    ),
+    (
+        &["registrar", "--asap", "127.0.0.1:0"],
+        "port 0 cannot be called",
+    ),
+    (&["registrar", "--id", "0"], "0 means \"none\""),
+    (&["registrar", "--keep-alive", "-1"], "'-1'"),
+    (
+        &["registrar", "--dialect", "klingon"],
+        "[possible values: rfc, rsplib]",
+    ),
+    (
+        &["registrar", "--udp-port", "65536"],
+        "65536 is not in 1..=65535",
+    ),
+    (&["element", "--echo"], "not provided: --pool <NAME>"),
+    (
+        &["element", "--pool", "p"],
+        "not provided: <--echo|--discard|--daytime>",
+    ),
+    (
+        &["element", "--pool", "p", "--echo", "--daytime"],
+        "'--echo' cannot be used with '--daytime'",
+    ),
+    (
+        &["element", "--pool", "", "--echo"],
+        "a pool handle has at least one byte",
+    ),
+    (
+        &["element", "--pool", "p", "--echo", "--load", "2"],
+        "expected a number from 0 to 1",
+    ),
+    (
+        &["element", "--pool", "p", "--echo", "--policy", "\n\n"],
+        "for '--policy",
+    ),
+    (
+        &["resolve"],
+        "resolve: the following required arguments were not provided: <POOL>",
+    ),
+    (
+        &["resolve", "p", "--registrar", "192.0.2.1"],
+        "say with --local",
+    ),
+    (
+        &["resolve", "p", "--registrar", "::1", "--local", "127.0.0.1"],
+        "not of the same IP version",
+    ),
+    (&["connect", "p", "--ppid", "11"], "11 belongs to ASAP"),
+    (&["demo", "now"], "unexpected argument 'now'"),
+];
+
+#[test]
+fn a_mistake_is_one_line_and_status_2() {
+    for (arguments, part) in MISTAKES {
+        let run = run(arguments, b"");
+        assert_eq!(run.status, Some(2), "{arguments:?}: {}", run.stderr);
+        assert_eq!(run.stdout, b"", "{arguments:?}");
+        assert_eq!(
+            run.stderr.lines().count(),
+            1,
+            "{arguments:?}: {}",
+            run.stderr
+        );
+        assert!(run.stderr.contains(part), "{arguments:?}: {}", run.stderr);
+    }
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["element", "--help"],
+        &["help", "connect"],
+    ] {
+        let run = run(arguments, b"");
+        assert_eq!(run.status, Some(0), "{arguments:?}");
+        assert_eq!(run.stderr, "", "{arguments:?}");
+        assert!(!run.stdout.is_empty(), "{arguments:?}");
+    }
+}
