@@ -8,7 +8,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use rserpool_core::{ASAP_PORT, Dialect, HuntConfig};
+use rserpool_core::{ASAP_PORT, Dialect, ENRP_PORT, HuntConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -59,17 +59,38 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        Self::parse(text, ASAP_PORT)
+    }
+}
+
+impl Address {
+    /// An address whose port is ENRP's where none is given.
+    pub(crate) fn enrp(text: &str) -> Result<Self, String> {
+        Self::parse(text, ENRP_PORT)
+    }
+
+    fn parse(text: &str, default: u16) -> Result<Self, String> {
         let (ip, port) = match text.parse::<SocketAddr>() {
             Ok(address) => (address.ip(), address.port()),
             Err(_) => match text.trim_matches(['[', ']']).parse::<IpAddr>() {
-                Ok(ip) => (ip, ASAP_PORT),
-                Err(_) => return Err("expected ADDR or ADDR:PORT, such as 127.0.0.1:3863".into()),
+                Ok(ip) => (ip, default),
+                Err(_) => {
+                    return Err(format!(
+                        "expected ADDR or ADDR:PORT, such as 127.0.0.1:{default}"
+                    ));
+                }
             },
         };
         if port == 0 {
             return Err("port 0 cannot be called".into());
         }
         Ok(Self { ip, port })
+    }
+}
+
+impl From<Address> for SocketAddr {
+    fn from(address: Address) -> Self {
+        Self::new(address.ip, address.port)
     }
 }
 
@@ -112,6 +133,8 @@ pub(crate) struct ClientArgs {
 impl ClientArgs {
     /// How long a set of attempts to find a registrar may take.
     const HUNT: Duration = Duration::from_secs(2);
+    /// How long it may take after many that came to nothing.
+    const HUNT_MAX: Duration = Duration::from_secs(8);
 
     /// The hunt for these registrars.
     pub(crate) fn hunt(&self) -> HuntConfig {
@@ -123,7 +146,7 @@ impl ClientArgs {
             .collect();
         // A registrar that is started later is found within seconds.
         hunt.t5_serverhunt = Self::HUNT;
-        hunt.retran_max = Self::HUNT;
+        hunt.retran_max = Self::HUNT_MAX;
         hunt
     }
 
@@ -132,30 +155,9 @@ impl ClientArgs {
         self.announced.then(|| self.scope.dialect.into())
     }
 
-    /// The local address to sit at. A client of a registrar that is not on this host needs one that the registrar can see, and
-    /// all addresses of an endpoint are of one family.
+    /// The local address to sit at.
     pub(crate) fn local(&self) -> Result<Option<IpAddr>, Failure> {
-        let registrars = || self.registrar.iter().map(|address| address.ip);
-        let local = match (self.local, registrars().find(|ip| !ip.is_loopback())) {
-            (Some(local), _) => Some(local),
-            (None, Some(away)) => {
-                return Err(Failure::usage(format!(
-                    "--registrar {away} is not on this host: say with --local which of this host's addresses to use"
-                )));
-            }
-            // There is only one loopback address of IPv6.
-            (None, None) => registrars().find(IpAddr::is_ipv6),
-        };
-        let is_ipv6 = local.is_some_and(|local| local.is_ipv6());
-        match registrars().find(|ip| ip.is_ipv6() != is_ipv6) {
-            Some(other) => Err(Failure::usage(format!(
-                "--registrar {other} and {} are not of the same IP version",
-                local.map_or("the others".into(), |local| format!(
-                    "the local address {local}"
-                ))
-            ))),
-            None => Ok(local),
-        }
+        local_for(self.local, &self.registrar)
     }
 
     /// What to do when no registrar answers.
@@ -166,6 +168,35 @@ impl ClientArgs {
             registrars.join(", "),
             self.scope.udp_port
         )
+    }
+}
+
+/// The local address for a client of `registrars`. One of a registrar that is not on this host needs an address that the
+/// registrar can see, and all addresses of an endpoint are of one family.
+pub(crate) fn local_for(
+    local: Option<IpAddr>,
+    registrars: &[Address],
+) -> Result<Option<IpAddr>, Failure> {
+    let registrars = || registrars.iter().map(|address| address.ip);
+    let local = match (local, registrars().find(|ip| !ip.is_loopback())) {
+        (Some(local), _) => Some(local),
+        (None, Some(away)) => {
+            return Err(Failure::usage(format!(
+                "registrar {away} is not on this host: say with --local which of this host's addresses to use"
+            )));
+        }
+        // There is only one loopback address of IPv6.
+        (None, None) => registrars().find(IpAddr::is_ipv6),
+    };
+    let is_ipv6 = local.is_some_and(|local| local.is_ipv6());
+    match registrars().find(|ip| ip.is_ipv6() != is_ipv6) {
+        Some(other) => Err(Failure::usage(format!(
+            "registrar {other} and {} are not of the same IP version",
+            local.map_or("the others".into(), |local| format!(
+                "the local address {local}"
+            ))
+        ))),
+        None => Ok(local),
     }
 }
 

@@ -1,7 +1,8 @@
 //! `rserpool demo`: a whole pool in one process, and what happens when its elements go.
 //!
-//! A registrar, three echo elements of a least-used pool, and a user that asks them one question after another. One element is
-//! killed without notice, another one leaves in order; the user goes on with the next.
+//! Three registrars, three echo elements of a least-used pool, and a user that asks them one question after another. One element
+//! is killed without notice, then the registrar that all elements are registered at, and at last an element leaves in order; the
+//! user goes on each time.
 
 use alloc::collections::BTreeSet;
 use core::net::SocketAddr;
@@ -13,7 +14,7 @@ use rserpool_core::element::{self, PoolElement};
 use rserpool_core::registrar::{self, Registrar};
 use rserpool_core::user::{self, PoolUser, SessionId};
 use rserpool_core::wire::Policy;
-use rserpool_core::{ASAP_PORT, Instant, PeId, PoolHandle, Ppid};
+use rserpool_core::{ASAP_PORT, ENRP_PORT, Instant, PeId, PoolHandle, Ppid};
 use rserpool_tokio::{Events, Handle, Options, seed};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Clock, timeout};
@@ -26,14 +27,16 @@ const POOL: &str = "DemoPool";
 const SESSION_LOAD: f64 = 0.1;
 /// Time between two questions.
 const PACE: Duration = Duration::from_millis(50);
-/// When the element in use is killed, when the next one leaves, and when the conversation ends.
+/// When the element in use is killed, when the home registrar is, when the next element leaves, and when the conversation ends.
 const KILL: Duration = Duration::from_secs(2);
-const LEAVE: Duration = Duration::from_secs(8);
-const END: Duration = Duration::from_secs(11);
+const KILL_REGISTRAR: Duration = Duration::from_secs(7);
+const LEAVE: Duration = Duration::from_secs(11);
+const END: Duration = Duration::from_secs(13);
 /// No answer takes longer than this, fail-over included; else something is broken.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Tells the story on stdout.
+#[derive(Clone, Copy)]
 struct Story {
     start: Clock,
 }
@@ -57,19 +60,41 @@ struct Server {
     stop: tokio::sync::oneshot::Sender<()>,
 }
 
+/// One of the registrars.
+struct Home {
+    handle: Handle<Registrar>,
+    address: SocketAddr,
+    enrp: SocketAddr,
+    driver: JoinHandle<()>,
+    /// Counts its takeovers, until it ends.
+    watch: JoinHandle<u64>,
+}
+
 /// Runs the demonstration.
 pub(crate) async fn run() -> Result<(), Failure> {
     let story = Story {
         start: Clock::now(),
     };
-    let (registrar, registrar_events, address) = start_registrar(&story)?;
+    let mut registrars: Vec<Home> = Vec::new();
+    for number in 1..=3 {
+        let peers = registrars.iter().map(|registrar| registrar.enrp).collect();
+        registrars.push(start_registrar(story, number, peers)?);
+    }
     let mut servers = Vec::new();
     for name in ['A', 'B', 'C'] {
-        servers.push(start_element(&story, name, address).await?);
+        servers.push(start_element(&story, name, registrars[0].address).await?);
     }
-    let mut user = User::start(&story, address).await?;
+    let known = registrars
+        .iter()
+        .map(|registrar| registrar.address)
+        .collect();
+    let mut user = User::start(&story, known).await?;
     user.converse(KILL, &servers).await?;
     kill(&story, &mut servers, &mut user)?;
+    user.converse(KILL_REGISTRAR, &servers).await?;
+    let dead = registrars.remove(0);
+    dead.driver.abort();
+    story.tell("registrar 1, the home of all elements, is killed without notice");
     user.converse(LEAVE, &servers).await?;
     retire(&story, &mut servers, &mut user).await?;
     user.converse(END, &servers).await?;
@@ -77,24 +102,57 @@ pub(crate) async fn run() -> Result<(), Failure> {
     for server in servers {
         stop(server).await?;
     }
-    finish(registrar, registrar_events).await;
-    writeln!(std::io::stdout(), "{summary}")?;
+    let mut takeovers = 0;
+    for registrar in registrars {
+        drop(registrar.handle);
+        takeovers += registrar.watch.await.unwrap_or_default();
+    }
+    writeln!(std::io::stdout(), "{summary} takeovers={takeovers}")?;
     Ok(())
 }
 
-fn start_registrar(
-    story: &Story,
-) -> Result<(Handle<Registrar>, Events<registrar::Event>, SocketAddr), Failure> {
+/// A registrar with timers that fit into a demonstration.
+fn start_registrar(story: Story, number: u32, peers: Vec<SocketAddr>) -> Result<Home, Failure> {
     let bound = Options::registrar().bind()?;
     let udp = bound.local();
+    let address = SocketAddr::new(udp.ip(), ASAP_PORT);
+    let enrp = SocketAddr::new(udp.ip(), ENRP_PORT);
     let mut config = registrar::Config::default();
-    config.asap_addresses = vec![SocketAddr::new(udp.ip(), ASAP_PORT)];
+    config.asap_addresses = vec![address];
+    config.enrp_addresses = vec![enrp];
+    config.peers = peers;
     config.keep_alive_interval = Duration::from_secs(2);
     config.keep_alive_timeout = Duration::from_secs(1);
+    config.peer_heartbeat_cycle = Duration::from_millis(400);
+    config.max_time_last_heard = Duration::from_secs(1);
+    config.max_time_no_response = Duration::from_millis(500);
     let machine = Registrar::new(config, Instant::EPOCH, seed()?);
-    story.tell(&format!("registrar {} starts at {udp}", machine.id()));
-    let (handle, events) = bound.drive(machine).spawn();
-    Ok((handle, events, SocketAddr::new(udp.ip(), ASAP_PORT)))
+    story.tell(&format!(
+        "registrar {number} ({}) starts at {udp}",
+        machine.id()
+    ));
+    let (handle, mut events, driver) = bound.drive(machine).into_parts();
+    let watch = tokio::spawn(async move {
+        let mut takeovers = 0;
+        while let Some(event) = events.recv().await {
+            if let registrar::Event::TakenOver { elements, .. } = event
+                && elements > 0
+            {
+                takeovers += 1;
+                story.tell(&format!(
+                    "registrar {number} takes over {elements} elements"
+                ));
+            }
+        }
+        takeovers
+    });
+    Ok(Home {
+        handle,
+        address,
+        enrp,
+        driver: tokio::spawn(driver),
+        watch,
+    })
 }
 
 async fn start_element(
@@ -238,10 +296,10 @@ struct User<'a> {
 }
 
 impl<'a> User<'a> {
-    async fn start(story: &'a Story, registrar: SocketAddr) -> Result<Self, Failure> {
+    async fn start(story: &'a Story, registrars: Vec<SocketAddr>) -> Result<Self, Failure> {
         let bound = Options::user().bind()?;
         let mut config = user::Config::default();
-        config.hunt.registrars = vec![registrar];
+        config.hunt.registrars = registrars;
         let (handle, events) = bound.drive(PoolUser::new(config, seed()?)).spawn();
         let session = handle
             .call(|user, now| user.open(now, &PoolHandle::from(POOL)))

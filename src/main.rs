@@ -6,6 +6,7 @@ mod common;
 mod connect;
 mod decode;
 mod demo;
+mod dump;
 mod element;
 mod registrar;
 mod resolve;
@@ -34,6 +35,8 @@ enum Command {
     Resolve(resolve::ResolveArgs),
     /// Talk to a pool, line by line.
     Connect(connect::ConnectArgs),
+    /// Show what a registrar knows: its peers, pools and elements.
+    Dump(dump::DumpArgs),
     /// See a pool lose its servers, and a client go on: everything in this process, for some seconds.
     Demo,
     /// Simulate whole scopes with faults, and check that nothing is lost.
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Registrar(args) => common::run("info", registrar::run(args)),
         Command::Element(args) => common::run("info", element::run(args)),
         Command::Resolve(args) => common::run("warn", resolve::run(args)),
+        Command::Dump(args) => common::run("warn", dump::run(args)),
         Command::Connect(args) => common::run("info", connect::run(args)),
         Command::Demo => common::run("error", demo::run()),
         Command::Sim(args) => sim::simulate(&args),

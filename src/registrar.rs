@@ -1,11 +1,11 @@
 //! `rserpool registrar`: keeps the pools of an operational scope.
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use clap::Args;
 use rserpool_core::registrar::{Config, Event, Registrar};
-use rserpool_core::{ASAP_PORT, Dialect, Instant, ServerId};
+use rserpool_core::{ASAP_PORT, Dialect, ENRP_PORT, Instant, ServerId};
 use rserpool_tokio::{Options, seed};
 
 use crate::common::{Address, Failure, Interrupt, ScopeArgs, finish_or_interrupt};
@@ -18,15 +18,40 @@ pub(crate) struct RegistrarArgs {
     /// The local address, and the SCTP port if it is not 3863; without it the first free one of 127.0.0.1, 127.0.0.2, ….
     #[arg(long, value_name = "ADDR[:PORT]")]
     asap: Option<Address>,
+    /// The SCTP port for ENRP, if it is not 9901, at the address of --asap.
+    #[arg(long, value_name = "[ADDR:]PORT", value_parser = enrp_port)]
+    enrp: Option<EnrpPort>,
+    /// Another registrar's address, and its SCTP port for ENRP if it is not 9901; may be given several times. The first one that
+    /// answers tells this registrar what there is.
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = Address::enrp)]
+    peer: Vec<Address>,
     /// The identifier of this registrar; drawn at random where it is missing.
     #[arg(long, value_name = "ID", value_parser = identifier)]
     id: Option<u32>,
-    /// Announce this registrar by multicast.
+    /// Announce this registrar by multicast, to elements and users and to its peers, and find peers that way.
     #[arg(long)]
     announce: bool,
     /// Mean time between two keep-alives to an element, in seconds; 0 sends none.
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
     keep_alive: f64,
+}
+
+/// Where a registrar speaks ENRP; all its endpoints have one address.
+#[derive(Clone, Copy, Debug)]
+struct EnrpPort {
+    ip: Option<IpAddr>,
+    port: u16,
+}
+
+fn enrp_port(text: &str) -> Result<EnrpPort, String> {
+    match text.parse() {
+        Ok(0) => Err("port 0 cannot be called".into()),
+        Ok(port) => Ok(EnrpPort { ip: None, port }),
+        Err(_) => Address::enrp(text).map(|address| EnrpPort {
+            ip: Some(address.ip),
+            port: address.port,
+        }),
+    }
 }
 
 /// An identifier: decimal or `0x…`, not 0.
@@ -50,26 +75,61 @@ pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+impl RegistrarArgs {
+    /// The address of the registrar, where one was given.
+    fn local(&self) -> Result<Option<IpAddr>, Failure> {
+        let asap = self.asap.map(|address| address.ip);
+        let enrp = self.enrp.and_then(|enrp| enrp.ip);
+        match (asap, enrp) {
+            (Some(asap), Some(enrp)) if asap != enrp => Err(Failure::usage(format!(
+                "--asap {asap} and --enrp {enrp} are different addresses: a registrar has one"
+            ))),
+            (asap, enrp) => Ok(asap.or(enrp)),
+        }
+    }
+
+    fn options(&self) -> Result<Options, Failure> {
+        let mut options = Options::registrar();
+        options.udp_port = self.scope.udp_port;
+        options.peer_udp_port = self.scope.udp_port;
+        options.local = self.local()?;
+        let asap = self.asap.map_or(ASAP_PORT, |address| address.port);
+        let enrp = self.enrp.map_or(ENRP_PORT, |enrp| enrp.port);
+        if asap == enrp {
+            return Err(Failure::usage(format!(
+                "ASAP and ENRP cannot share SCTP port {asap}: choose another one with --enrp"
+            )));
+        }
+        options.sctp_port = Some(asap);
+        options.enrp_port = Some(enrp);
+        options.multicast = self.announce.then(|| self.scope.dialect.into());
+        Ok(options)
+    }
+
+    fn config(&self, local: IpAddr, options: &Options) -> Config {
+        let at = |port: Option<u16>| port.map(|port| SocketAddr::new(local, port));
+        let mut config = Config::for_dialect(Dialect::from(self.scope.dialect));
+        config.server_id = self.id.map(ServerId);
+        config.asap_addresses = at(options.sctp_port).into_iter().collect();
+        config.enrp_addresses = at(options.enrp_port).into_iter().collect();
+        config.peers = self.peer.iter().map(|peer| (*peer).into()).collect();
+        config.announce = self.announce;
+        config.enrp_announce = self.announce;
+        config.keep_alive_interval = Duration::from_secs_f64(self.keep_alive);
+        config
+    }
+}
+
 /// Runs the registrar until it is interrupted.
 pub(crate) async fn run(args: RegistrarArgs) -> Result<(), Failure> {
-    let dialect = Dialect::from(args.scope.dialect);
-    let mut options = Options::registrar();
-    options.udp_port = args.scope.udp_port;
-    options.peer_udp_port = args.scope.udp_port;
-    options.local = args.asap.map(|address| address.ip);
-    let port = args.asap.map_or(ASAP_PORT, |address| address.port);
-    options.sctp_port = Some(port);
-    options.multicast = args.announce.then_some(dialect);
+    let options = args.options()?;
     let mut interrupt = Interrupt::new()?;
     let bound = options
         .bind()
         .map_err(|error| Failure::bind(&error, options.local, args.scope.udp_port))?;
     let local = bound.local();
-    let mut config = Config::for_dialect(dialect);
-    config.server_id = args.id.map(ServerId);
-    config.asap_addresses = vec![SocketAddr::new(local.ip(), port)];
-    config.announce = args.announce;
-    config.keep_alive_interval = Duration::from_secs_f64(args.keep_alive);
+    let config = args.config(local.ip(), &options);
+    let port = options.sctp_port.unwrap_or(ASAP_PORT);
     let registrar = Registrar::new(config, Instant::EPOCH, seed()?);
     tracing::info!(
         id = %registrar.id(),
@@ -77,7 +137,7 @@ pub(crate) async fn run(args: RegistrarArgs) -> Result<(), Failure> {
         local.ip(),
         local.port(),
     );
-    if args.asap.is_none() && local.ip() != Ipv4Addr::LOCALHOST {
+    if options.local.is_none() && local.ip() != Ipv4Addr::LOCALHOST {
         tracing::warn!(
             "127.0.0.1 was taken: others find this registrar with --registrar {}",
             local.ip()
@@ -112,6 +172,11 @@ fn log(event: &Event) {
             pe_id,
             cause,
         } => tracing::warn!(pool = %pool_handle, element = %pe_id, %cause, "refused"),
+        Event::PeerFound { server } => tracing::info!(registrar = %server, "peer found"),
+        Event::PeerLost { server } => tracing::warn!(registrar = %server, "peer lost"),
+        Event::TakenOver { server, elements } => {
+            tracing::warn!(registrar = %server, elements, "taken over");
+        }
         _ => tracing::debug!(?event, "told"),
     }
 }

@@ -148,7 +148,7 @@ fn print(args: &ResolveArgs, policy: PolicyType, elements: &[Element]) -> Result
 }
 
 /// The values of an element for the policy: `weight=5`.
-fn policy_values(policy: &Value) -> String {
+pub(crate) fn policy_values(policy: &Value) -> String {
     let values: Vec<_> = policy
         .as_object()
         .into_iter()

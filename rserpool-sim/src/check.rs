@@ -34,7 +34,9 @@ impl World {
         };
         let same = matches!(&again, Ok(Ok(again)) if again == bytes);
         if !same || bytes.len() > usize::from(u16::MAX) {
-            self.violation(format!("I5: {id:?} sends what cannot be read: {bytes:02x?}"));
+            self.violation(format!(
+                "I5: {id:?} sends what cannot be read: {bytes:02x?}"
+            ));
         }
     }
 
@@ -104,7 +106,10 @@ impl World {
                 continue;
             };
             let Some(home) = self.home_of(element) else {
-                return Some(format!("I10: {element:?} (element {}) has no home", machine.id().0));
+                return Some(format!(
+                    "I10: {element:?} (element {}) has no home",
+                    machine.id().0
+                ));
             };
             expected.insert((machine.pool().clone(), machine.id()), home);
         }
@@ -161,7 +166,12 @@ fn compare(
     let mut seen = 0;
     for element in elements {
         match expected.get(&(element.pool.clone(), element.id)) {
-            None => return Some(format!("dead element {} of {:08x} remains", element.id.0, element.home.0)),
+            None => {
+                return Some(format!(
+                    "dead element {} of {:08x} remains",
+                    element.id.0, element.home.0
+                ));
+            }
             Some(home) if *home != element.home => {
                 return Some(format!(
                     "element {} is {:08x}'s and says {:08x}",
@@ -175,7 +185,9 @@ fn compare(
         return None;
     }
     let missing = expected.iter().find(|((pool, id), _)| {
-        !elements.iter().any(|one| one.pool == *pool && one.id == *id)
+        !elements
+            .iter()
+            .any(|one| one.pool == *pool && one.id == *id)
     });
     missing.map(|((_, id), home)| format!("live element {} of {:08x} is missing", id.0, home.0))
 }
@@ -201,14 +213,20 @@ fn index(registrar: &Registrar) -> Option<String> {
             handlespace.recompute_checksum(owner),
         );
         if kept != anew {
-            return Some(format!("I1: checksum of {:08x} is {kept:04x}, not {anew:04x}", owner.0));
+            return Some(format!(
+                "I1: checksum of {:08x} is {kept:04x}, not {anew:04x}",
+                owner.0
+            ));
         }
         for key in handlespace.owned_by(owner) {
             owned += 1;
             let element = handlespace.get(key)?;
             let found = handlespace.find(element.pool.as_bytes(), element.id);
             if element.home != owner || found != Some(key) {
-                return Some(format!("I3: element {} is in the wrong place", element.id.0));
+                return Some(format!(
+                    "I3: element {} is in the wrong place",
+                    element.id.0
+                ));
             }
         }
     }

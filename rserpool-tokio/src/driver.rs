@@ -5,10 +5,10 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 
-use rserpool_core::{Action, Input, Instant, Machine, Ppid};
+use rserpool_core::{Action, Input, Instant, Machine};
 use tokio::sync::{mpsc, watch};
 
-use crate::multicast::Group;
+use crate::multicast::Groups;
 use crate::transport::{Arrival, Transport, is_exposed};
 use crate::{Options, seed};
 
@@ -68,7 +68,7 @@ impl<M> Handle<M> {
 /// An endpoint without a machine: its address is known, which a machine's configuration may need.
 pub struct Bound {
     transport: Transport,
-    group: Option<Group>,
+    groups: Groups,
     event_capacity: usize,
     closing: Duration,
 }
@@ -83,14 +83,10 @@ impl Bound {
                 "SCTP over UDP without protection can be reached from outside this host"
             );
         }
-        let port = options.sctp_port.unwrap_or(0);
-        let group = match options.multicast {
-            Some(dialect) => Some(Group::join(dialect, local.ip(), port)?),
-            None => None,
-        };
+        let groups = Groups::join(options, local.ip())?;
         Ok(Self {
             transport,
-            group,
+            groups,
             event_capacity: options.event_capacity.max(1),
             closing: options.closing_timeout,
         })
@@ -106,7 +102,7 @@ impl Bound {
         Endpoint {
             machine,
             transport: self.transport,
-            group: self.group,
+            groups: self.groups,
             epoch: std::time::Instant::now(),
             event_capacity: self.event_capacity,
             closing: self.closing,
@@ -120,7 +116,7 @@ impl Bound {
 pub struct Endpoint<M: Machine> {
     machine: M,
     transport: Transport,
-    group: Option<Group>,
+    groups: Groups,
     epoch: std::time::Instant,
     event_capacity: usize,
     closing: Duration,
@@ -197,10 +193,10 @@ where
                         self.unread = if room { 0 } else { self.unread + taken };
                     }
                 }
-                Ok((length, source)) = receive(self.group.as_ref(), &mut announcement) => {
+                Ok((ppid, length, source)) = self.groups.receive(&mut announcement) => {
                     let input = Input::Announcement {
                         source,
-                        ppid: Ppid::ASAP,
+                        ppid,
                         bytes: &announcement[..length],
                     };
                     let now = self.now();
@@ -295,7 +291,7 @@ where
     fn act(&mut self, action: Action<M::Event>, events: &mpsc::Sender<M::Event>) {
         let now = std::time::Instant::now();
         match action {
-            Action::Connect { remote, .. } => self.transport.connect(now, &remote),
+            Action::Connect { ppid, remote } => self.transport.connect(now, ppid, &remote),
             Action::Send {
                 association,
                 ppid,
@@ -315,11 +311,7 @@ where
                     self.machine.handle_input(now, failed);
                 }
             }
-            Action::Announce { bytes, .. } => {
-                if let Some(group) = &self.group {
-                    group.send(&bytes);
-                }
-            }
+            Action::Announce { ppid, bytes } => self.groups.send(ppid, &bytes),
             Action::Disconnect { association } => self.transport.close(now, association),
             Action::Abort { association } => self.transport.abort(now, association),
             Action::Notify(event) => {
@@ -369,13 +361,6 @@ where
             },
         };
         self.machine.handle_input(now, input);
-    }
-}
-
-async fn receive(group: Option<&Group>, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-    match group {
-        Some(group) => group.receive(buffer).await,
-        None => core::future::pending().await,
     }
 }
 

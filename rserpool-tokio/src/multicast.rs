@@ -1,14 +1,80 @@
-//! The group on which registrars announce themselves (RFC 5352 §3.6, §8.4).
+//! The groups on which registrars announce themselves: to everybody by ASAP (RFC 5352 §3.6, §8.4), and to their peers by ENRP
+//! (RFC 5353 §3.1).
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::io;
 
-use rserpool_core::{ASAP_PORT, Dialect};
+use rserpool_core::{ASAP_PORT, Dialect, ENRP_PORT, Ppid};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
-/// A member of the ASAP group of a dialect.
-pub(crate) struct Group {
+use crate::Options;
+
+/// The groups of an endpoint.
+#[derive(Default)]
+pub(crate) struct Groups {
+    asap: Option<Group>,
+    enrp: Option<Group>,
+}
+
+impl Groups {
+    /// Joins the groups of the dialect, on the interface of `local`.
+    pub(crate) fn join(options: &Options, local: IpAddr) -> io::Result<Self> {
+        let Some(dialect) = options.multicast else {
+            return Ok(Self::default());
+        };
+        let join = |ppid, port| Group::join(group_address(dialect, ppid, local), local, port);
+        Ok(Self {
+            asap: Some(join(Ppid::ASAP, options.sctp_port.unwrap_or(0))?),
+            enrp: match options.enrp_port {
+                Some(port) => Some(join(Ppid::ENRP, port)?),
+                None => None,
+            },
+        })
+    }
+
+    /// Sends a message to the group of a protocol; nothing happens where it was not joined.
+    pub(crate) fn send(&self, ppid: Ppid, bytes: &[u8]) {
+        let group = if ppid == Ppid::ENRP {
+            &self.enrp
+        } else {
+            &self.asap
+        };
+        if let Some(group) = group {
+            group.send(bytes);
+        }
+    }
+
+    /// The next message of any group: its protocol, length and source.
+    pub(crate) async fn receive(&self, buffer: &mut [u8]) -> io::Result<(Ppid, usize, SocketAddr)> {
+        let ppid = tokio::select! {
+            result = readable(self.asap.as_ref()) => result.map(|()| Ppid::ASAP),
+            result = readable(self.enrp.as_ref()) => result.map(|()| Ppid::ENRP),
+        }?;
+        let group = if ppid == Ppid::ENRP {
+            &self.enrp
+        } else {
+            &self.asap
+        };
+        match group {
+            Some(group) => {
+                let (length, source) = group.receiver.try_recv_from(buffer)?;
+                Ok((ppid, length, source))
+            }
+            None => core::future::pending().await,
+        }
+    }
+}
+
+async fn readable(group: Option<&Group>) -> io::Result<()> {
+    match group {
+        Some(group) => group.receiver.readable().await,
+        None => core::future::pending().await,
+    }
+}
+
+/// A member of a group.
+struct Group {
     /// Bound to the group's port: receives.
     receiver: UdpSocket,
     /// Bound to the local address and the SCTP port, which some receivers take from the source: sends. It is never waited for: an
@@ -19,8 +85,7 @@ pub(crate) struct Group {
 
 impl Group {
     /// Joins the group on the interface of `local`.
-    pub(crate) fn join(dialect: Dialect, local: IpAddr, port: u16) -> io::Result<Self> {
-        let group = group_address(dialect, local);
+    fn join(group: SocketAddr, local: IpAddr, port: u16) -> io::Result<Self> {
         let any: IpAddr = match local {
             IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -50,25 +115,25 @@ impl Group {
         })
     }
 
-    pub(crate) fn send(&self, bytes: &[u8]) {
+    fn send(&self, bytes: &[u8]) {
         if let Err(error) = self.sender.send_to(bytes, self.group) {
             tracing::debug!(group = %self.group, %error, "announcement not sent");
         }
     }
-
-    pub(crate) async fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.receiver.recv_from(buffer).await
-    }
 }
 
-fn group_address(dialect: Dialect, local: IpAddr) -> SocketAddr {
+/// The group of a protocol. RFC 5353 names none for ENRP: it is ASAP's, at the port of ENRP.
+fn group_address(dialect: Dialect, ppid: Ppid, local: IpAddr) -> SocketAddr {
+    let enrp = ppid == Ppid::ENRP;
     let group: IpAddr = match (dialect, local) {
         (Dialect::Rfc, IpAddr::V4(_)) => Ipv4Addr::new(224, 0, 1, 185).into(),
-        (Dialect::Rsplib, IpAddr::V4(_)) => Ipv4Addr::new(239, 0, 0, 50).into(),
+        (Dialect::Rsplib, IpAddr::V4(_)) => {
+            Ipv4Addr::new(239, 0, 0, if enrp { 51 } else { 50 }).into()
+        }
         // RFC 5352 §8.4: FF0X::133, here with link-local scope.
         (_, IpAddr::V6(_)) => Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x133).into(),
     };
-    SocketAddr::new(group, ASAP_PORT)
+    SocketAddr::new(group, if enrp { ENRP_PORT } else { ASAP_PORT })
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {

@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::io;
 
-use rserpool_core::{ASAP_PORT, Dialect};
+use rserpool_core::{ASAP_PORT, Dialect, ENRP_PORT};
 
 use crate::driver::Bound;
 
@@ -26,7 +26,9 @@ pub struct Options {
     /// The SCTP port to be called at, and to call from. `None`: the endpoint is not called, and each of its associations has a
     /// port of its own.
     pub sctp_port: Option<u16>,
-    /// Whether to take part in multicast announcements, and in which dialect's groups.
+    /// A registrar's SCTP port for ENRP, to be called at by its peers and to call them from; `None` where it has no peers.
+    pub enrp_port: Option<u16>,
+    /// Whether to take part in multicast announcements, and in which dialect's groups: ASAP's, and ENRP's with an `enrp_port`.
     pub multicast: Option<Dialect>,
     /// How many events may wait for their reader; then peers have to wait with their messages until there is room (1,024).
     pub event_capacity: usize,
@@ -42,16 +44,18 @@ impl Options {
             udp_port,
             peer_udp_port: SCTP_OVER_UDP_PORT,
             sctp_port,
+            enrp_port: None,
             multicast: None,
             event_capacity: 1024,
             closing_timeout: Duration::from_secs(2),
         }
     }
 
-    /// A registrar's endpoint: the ASAP port.
+    /// A registrar's endpoint: the ports of ASAP and ENRP.
     pub fn registrar() -> Self {
         Self {
             first_loopback: Ipv4Addr::LOCALHOST,
+            enrp_port: Some(ENRP_PORT),
             ..Self::new(SCTP_OVER_UDP_PORT, Some(ASAP_PORT))
         }
     }

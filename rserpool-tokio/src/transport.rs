@@ -63,6 +63,7 @@ pub(crate) struct Transport {
     local: SocketAddr,
     stack: Stack,
     sctp_port: Option<u16>,
+    enrp_port: Option<u16>,
     /// The next port of an endpoint that is not called.
     next_port: u16,
     /// The associations that are up, with the peer's address.
@@ -105,7 +106,7 @@ impl Transport {
         config.udp_port = options.peer_udp_port;
         config.max_message_size = MAX_MESSAGE_SIZE;
         let mut stack = Stack::new(local.ip(), config, seed);
-        if let Some(port) = options.sctp_port {
+        for port in options.sctp_port.into_iter().chain(options.enrp_port) {
             stack.listen(port).map_err(io::Error::other)?;
         }
         let span = Self::EPHEMERAL.end() - Self::EPHEMERAL.start();
@@ -115,6 +116,7 @@ impl Transport {
             local,
             stack,
             sctp_port: options.sctp_port,
+            enrp_port: options.enrp_port,
             next_port: Self::EPHEMERAL.start() + start,
             open: BTreeMap::new(),
             asked: HashMap::new(),
@@ -137,14 +139,14 @@ impl Transport {
         self.stack.handle_timeout(now);
     }
 
-    /// Opens an association to the first address of the local family.
-    pub(crate) fn connect(&mut self, now: Instant, remote: &[SocketAddr]) {
+    /// Opens an association to the first address of the local family, from the port of that protocol.
+    pub(crate) fn connect(&mut self, now: Instant, ppid: Ppid, remote: &[SocketAddr]) {
         let Some(&asked) = remote.first() else {
             return;
         };
         let reachable = |address: &&SocketAddr| address.is_ipv4() == self.local.is_ipv4();
         let target = remote.iter().find(reachable).copied();
-        let port = self.local_port();
+        let port = self.local_port(ppid);
         let opened = target.map(|target| self.stack.connect(now, port, target));
         match opened {
             Some(Ok(id)) => match self.open.get(&name(id)) {
@@ -170,8 +172,13 @@ impl Transport {
         }
     }
 
-    fn local_port(&mut self) -> u16 {
-        self.sctp_port.unwrap_or_else(|| {
+    fn local_port(&mut self, ppid: Ppid) -> u16 {
+        let fixed = if ppid == Ppid::ENRP {
+            self.enrp_port
+        } else {
+            self.sctp_port
+        };
+        fixed.unwrap_or_else(|| {
             let port = self.next_port;
             self.next_port = if port == *Self::EPHEMERAL.end() {
                 *Self::EPHEMERAL.start()

@@ -339,7 +339,8 @@ pub(crate) fn element(element: &PoolElement<'_>) -> Value {
     object.into()
 }
 
-fn server(server: &ServerInformation<'_>) -> Value {
+/// A registrar as an object.
+pub(crate) fn server(server: &ServerInformation<'_>) -> Value {
     json!({ "id": server.id.0, "transport": sctp(&server.transport) })
 }
 
