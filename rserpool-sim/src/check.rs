@@ -1,6 +1,6 @@
 //! The invariants: what must hold after every event, and what must hold when a world has come to rest.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 use rserpool_core::handlespace::Element;
 use rserpool_core::registrar::Registrar;
@@ -83,6 +83,13 @@ impl World {
         }
     }
 
+    fn server_id(&self, node: NodeId) -> Option<ServerId> {
+        match &self.nodes[node.index()].role {
+            Role::Registrar(registrar) => Some(registrar.id()),
+            _ => None,
+        }
+    }
+
     /// The registrar at the other end of an element's home association, if the element takes itself to be registered.
     pub fn home_of(&self, element: NodeId) -> Option<ServerId> {
         let Role::Element(machine) = &self.nodes[element.index()].role else {
@@ -90,16 +97,14 @@ impl World {
         };
         let home: AssocId = machine.home().filter(|_| machine.is_registered())?;
         let other = self.kernel.ends.get(&(element, home))?.other.0;
-        match &self.nodes[other.index()].role {
-            Role::Registrar(registrar) => Some(registrar.id()),
-            _ => None,
-        }
+        self.server_id(other)
     }
 
     /// I9, I10: what keeps the world from having converged, or `None`. All live registrars have the same elements, attribute
     /// by attribute; these are the live elements; each is the home's that it takes for its own.
     pub fn divergence(&self) -> Option<String> {
         let registrars = self.live_registrars();
+        let ids: BTreeSet<_> = registrars.iter().filter_map(|id| self.server_id(*id)).collect();
         let mut expected: BTreeMap<(PoolHandle, PeId), ServerId> = BTreeMap::new();
         for element in self.live_elements() {
             let Role::Element(machine) = &self.nodes[element.index()].role else {
@@ -120,6 +125,10 @@ impl World {
             };
             if !registrar.is_running() {
                 return Some(format!("{id:?} is still starting"));
+            }
+            if !knows(registrar, &ids) {
+                let peers: Vec<_> = registrar.peers().collect();
+                return Some(format!("I10: {id:?} has the peers {peers:x?} of {ids:x?}"));
             }
             let elements = elements(registrar);
             if let Some(text) = compare(&expected, &elements) {
@@ -149,6 +158,12 @@ impl World {
             .next()
             .is_none_or(|first| states.all(|state| state == first))
     }
+}
+
+/// Whether the registrar knows all living ones and no dead one.
+fn knows(registrar: &Registrar, ids: &BTreeSet<ServerId>) -> bool {
+    let known: BTreeSet<_> = registrar.peers().chain([registrar.id()]).collect();
+    known == *ids
 }
 
 fn elements(registrar: &Registrar) -> Vec<&Element> {

@@ -77,6 +77,11 @@ impl Run {
                     self.at(now + back, Op::Restart(node));
                 }
             }
+            Fault::MassDeath { nodes, silent } => {
+                for node in nodes {
+                    self.kill(node, silent, false);
+                }
+            }
             Fault::Pause { node, lasts } => {
                 self.world.pause(node);
                 self.at(now + lasts, Op::Resume(node));
@@ -218,6 +223,9 @@ impl Run {
                 self.restart(node);
             }
         }
+        // Whoever wanted to come back while it stood still, does so now.
+        let elements = self.elements.clone();
+        self.execute(Op::Rejoin(elements));
         for attacker in core::mem::take(&mut self.attackers) {
             if self.coin() {
                 self.world.crash(attacker);

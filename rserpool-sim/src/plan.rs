@@ -27,6 +27,8 @@ pub(crate) enum Fault {
         back: Option<Duration>,
         renamed: bool,
     },
+    /// Many elements die at the same time.
+    MassDeath { nodes: Vec<NodeId>, silent: bool },
     /// A process stands still for a time.
     Pause { node: NodeId, lasts: Duration },
     /// Many elements leave and come back, or change their values.
@@ -102,7 +104,7 @@ impl Kinds {
         cast: &Cast<'_>,
         dialect: Dialect,
     ) -> Vec<(Duration, Fault)> {
-        const MOST: usize = 4;
+        const MOST: usize = 8;
         if self.0.is_empty() {
             return Vec::new();
         }
@@ -168,10 +170,14 @@ fn fault(kind: Kind, rng: &mut Rng, cast: &Cast<'_>, window: Duration) -> Fault 
             death(rng, node, window)
         }
         Kind::MassDeath => {
-            // A rack without power: they are cut off together, for good or for a time.
-            let side = some(rng, cast.elements, cast.elements.len() / 2);
+            let nodes = some(rng, cast.elements, cast.elements.len() / 2);
+            let silent = rng.index(2) == 0;
+            if rng.index(2) == 0 {
+                return Fault::MassDeath { nodes, silent };
+            }
+            // A rack without its network, for a time.
             Fault::Partition {
-                side,
+                side: nodes,
                 both_ways: true,
                 flapping: false,
                 lasts: random(rng, window * 2),

@@ -186,15 +186,18 @@ impl Run {
 
     /// The network as it is without faults.
     pub(crate) fn calm(&mut self) {
-        let mut network = Network {
+        // Some hosts are quick to notice a silence, and some take longer than all timers of the registrars.
+        let spreads = match self.options.dialect {
+            Dialect::Rfc => [2, 30, 120],
+            Dialect::Rsplib => [2, 5, 30],
+        };
+        let spread = spreads[usize::try_from(self.report.seed % 3).unwrap_or(0)];
+        let network = Network {
             detection: Duration::from_secs(1),
-            detection_spread: Duration::from_secs(30),
+            detection_spread: Duration::from_secs(spread),
             jitter: Duration::from_millis(1),
             ..Network::default()
         };
-        if self.options.dialect == Dialect::Rsplib {
-            network.detection_spread = Duration::from_secs(5);
-        }
         self.world.network = network;
     }
 
@@ -214,7 +217,7 @@ impl Run {
             self.at(begin + at, Op::Begin(fault));
         }
         // Faults go on for a while, and some until everything is healed at once.
-        let until = last + self.seconds(0, 60);
+        let until = last + self.seconds(0, 120);
         self.advance(until);
         self.heal_all();
         self.settle();
@@ -361,9 +364,12 @@ impl Run {
         let end = begin + self.limit();
         let mut converged = None;
         let mut pause = Duration::from_secs(1);
+        let mut agreed = false;
         while self.world.now() < end && self.report.violations.is_empty() {
             let next = (self.world.now() + pause).min(end);
             self.advance_quietly(next);
+            agreed |= self.world.registrars_agree();
+            self.check_agreement(agreed, begin);
             match (self.world.divergence(), converged) {
                 (Some(_), _) => (converged, pause) = (None, Duration::from_secs(1)),
                 (None, None) => {
@@ -383,8 +389,23 @@ impl Run {
             }
             _ => {}
         }
+        self.deaths.clear();
+        self.noticed.clear();
+        self.homeless.clear();
         if let Some(at) = converged {
             self.report.convergence.add(at.duration_since(begin));
+        }
+    }
+
+    /// After a partition, equal states within two heartbeats and the time of a transfer.
+    fn check_agreement(&mut self, agreed: bool, begin: Instant) {
+        let config = Config::for_dialect(self.options.dialect);
+        let limit = config.peer_heartbeat_cycle * 2 + config.max_time_no_response;
+        let late = self.world.now().duration_since(begin) > limit;
+        let started = self.report.rounds > 0;
+        if self.options.mix == Mix::Partition && started && !agreed && late {
+            let text = format!("{:?} no agreement since {begin:?}", self.world.now());
+            self.report.violations.push(text);
         }
     }
 

@@ -33,6 +33,15 @@ impl Reference {
         run(&options, &mut |_| {})
     }
 
+    /// One of its points.
+    fn at(&self, index: usize) -> Self {
+        Self {
+            ratios: &self.ratios[index..=index],
+            cells: &self.cells[index..=index],
+            ..*self
+        }
+    }
+
     fn check(&self, runs: u32) {
         let rows = self.rows(runs);
         assert_eq!(rows.len(), self.cells.len());
@@ -72,7 +81,7 @@ fn at(policies: &[PolicyType], figure: Figure, runs: u32) -> Vec<Row> {
     let mut options = Options::default();
     options.figures = vec![figure];
     options.policies = policies.to_vec();
-    (options.runs, options.warm_up, options.duration) = (runs, minutes(5), minutes(30));
+    (options.runs, options.warm_up, options.duration) = (runs, minutes(2), minutes(10));
     run(&options, &mut |_| {})
 }
 
@@ -86,31 +95,30 @@ fn speeds(rows: &[Row]) -> Vec<f64> {
 
 #[test]
 fn long_jobs_agree_with_the_reference() {
-    LONG_JOBS.iter().for_each(|reference| reference.check(24));
+    LONG_JOBS.iter().for_each(|reference| reference.check(12));
 }
 
 #[test]
 fn jobs_of_ten_seconds_agree_with_the_reference() {
-    TEN_SECONDS.iter().for_each(|reference| reference.check(24));
+    TEN_SECONDS
+        .iter()
+        .for_each(|reference| reference.at(2).check(12));
 }
 
 /// The example of the literature: least used 55.5 %, round robin 8.6 %, random 0.5 %.
 #[test]
 fn jobs_of_one_second_agree_with_the_reference() {
     for reference in &ONE_SECOND {
-        let ratio_3 = Reference {
-            ratios: &reference.ratios[2..3],
-            cells: &reference.cells[2..3],
-            ..*reference
-        };
-        ratio_3.check(6);
+        reference.at(2).check(3);
     }
 }
 
 #[test]
-#[ignore = "half a minute in release: cargo test --release -p rserpool-sim --test policies -- --ignored --nocapture"]
-fn the_first_figure_agrees_with_the_reference() {
-    ONE_SECOND.iter().for_each(|reference| reference.check(24));
+#[ignore = "a minute in release: cargo test --release -p rserpool-sim --test policies -- --ignored --nocapture"]
+fn all_of_the_first_figure_agrees_with_the_reference() {
+    for reference in ONE_SECOND.iter().chain(&TEN_SECONDS).chain(&LONG_JOBS) {
+        reference.check(24);
+    }
 }
 
 /// Alone with an element each, users are M/M/1 queues: the handling speed is the idle share.
@@ -118,10 +126,6 @@ fn the_first_figure_agrees_with_the_reference() {
 fn least_used_with_a_user_per_element_is_as_theory_says() {
     let rows = at(&[PolicyType::LEAST_USED], Figure::Ratio(vec![1.0]), 12);
     agree("M/M/1", rows[0].handling_speed, (20.0, 0.0));
-    assert_eq!(
-        rows[0].processing_speed.mean,
-        1.0_f64.min(rows[0].processing_speed.mean)
-    );
     assert!(rows[0].processing_speed.mean > 0.999);
 }
 
@@ -133,7 +137,7 @@ fn random_with_many_users_is_as_theory_says() {
     options.figures = vec![Figure::Load(vec![0.5])];
     options.policies = vec![PolicyType::RANDOM, PolicyType::WEIGHTED_RANDOM];
     options.base.ratio = 100.0;
-    (options.runs, options.warm_up, options.duration) = (12, minutes(5), minutes(30));
+    (options.runs, options.warm_up, options.duration) = (8, minutes(2), minutes(10));
     for row in run(&options, &mut |_| {}) {
         agree("M/M/1-PS", row.processing_speed, (50.0, 0.0));
     }
@@ -141,21 +145,17 @@ fn random_with_many_users_is_as_theory_says() {
 
 #[test]
 fn the_utilisation_is_what_the_users_need() {
-    let rows = at(&POLICIES, Figure::Load(vec![0.3, 0.7]), 4);
-    assert_eq!(rows.len(), 2 * POLICIES.len());
+    let rows = at(&POLICIES, Figure::Load(vec![0.5]), 3);
+    assert_eq!(rows.len(), POLICIES.len());
     for row in &rows {
-        agree(
-            abbreviation(row.policy),
-            row.utilisation,
-            (row.value * 100.0, 0.0),
-        );
+        assert!((row.utilisation.mean - row.value).abs() < 0.02, "{row:?}");
     }
 }
 
 /// Where all elements are equal, a weight says nothing, and neither does a degradation that counts at once.
 #[test]
 fn equal_elements_make_equal_policies() {
-    let [rr, rand, wrr, wrand, lu, lud, plu, rlu] = at(&POLICIES, Figure::Load(vec![0.8]), 4)
+    let [rr, rand, wrr, wrand, lu, lud, plu, rlu] = at(&POLICIES, Figure::Load(vec![0.8]), 3)
         .try_into()
         .unwrap();
     let speed = |row: &Row| row.handling_speed;
@@ -170,12 +170,12 @@ fn equal_elements_make_equal_policies() {
 /// One element as fast as six of the others: those who do not know it cannot use it.
 #[test]
 fn unequal_elements_need_weights_or_loads() {
-    let [rr, rand, wrr, wrand, lu, _, plu, rlu] = at(&POLICIES, Figure::Spread(vec![6.0]), 4)
+    let [rr, rand, wrr, wrand, lu, _, plu, rlu] = at(&POLICIES, Figure::Spread(vec![6.0]), 3)
         .try_into()
         .unwrap();
     for blind in [&rr, &rand, &rlu] {
-        assert!(blind.utilisation.mean < 0.7, "{blind:?}");
-        assert!(blind.handling_speed.mean < 0.02, "{blind:?}");
+        assert!(blind.utilisation.mean < 0.72, "{blind:?}");
+        assert!(blind.handling_speed.mean < 0.05, "{blind:?}");
     }
     for aware in [&wrr, &wrand, &lu, &plu] {
         assert!((aware.utilisation.mean - 0.8).abs() < 0.02, "{aware:?}");
@@ -188,7 +188,7 @@ fn unequal_elements_need_weights_or_loads() {
 #[test]
 fn degradation_bridges_the_delay() {
     let policies = [PolicyType::LEAST_USED, PolicyType::LEAST_USED_DEGRADATION];
-    let rows = at(&policies, Figure::Delay(vec![0.0, 0.1, 0.5]), 4);
+    let rows = at(&policies, Figure::Delay(vec![0.0, 0.1, 0.5]), 3);
     let (plain, degrading) = (speeds(&rows[..3]), speeds(&rows[3..]));
     assert_eq!(plain[0], degrading[0]);
     assert!(degrading[1] > plain[1] * 1.1, "{plain:?} {degrading:?}");
@@ -200,7 +200,7 @@ fn degradation_bridges_the_delay() {
 fn the_rows_depend_on_the_seed_and_not_on_the_threads() {
     let mut options = Options::default();
     options.figures = vec![Figure::Ratio(vec![2.0]), Figure::Delay(vec![0.05])];
-    (options.runs, options.warm_up, options.duration) = (3, minutes(1), minutes(5));
+    (options.runs, options.warm_up, options.duration) = (3, minutes(1), minutes(2));
     options.threads = NonZeroUsize::new(1);
     let alone = run(&options, &mut |_| {});
     options.threads = NonZeroUsize::new(5);
@@ -229,7 +229,7 @@ fn full_elements_reject() {
     options.figures = vec![Figure::Load(vec![0.9])];
     options.policies = vec![PolicyType::RANDOM];
     options.base.capacity_per_job = 5e5;
-    (options.runs, options.warm_up, options.duration) = (2, minutes(5), minutes(30));
+    (options.runs, options.warm_up, options.duration) = (2, minutes(2), minutes(10));
     let rows = run(&options, &mut |_| {});
     assert!(
         rows[0].rejected.mean > rows[0].completed.mean / 10.0,
@@ -302,7 +302,7 @@ fn a_figure_has_a_line_for_each_policy_in_each_diagram() {
     assert!(!drawing.contains("NaN") && !drawing.contains("inf"));
 }
 
-const LEAST_USED_BITS: u64 = 0;
+const LEAST_USED_BITS: u64 = 0x3fe1_d8c6_463d_ff7e;
 
 const RATIOS: &[f64] = &[1.0, 2.0, 3.0, 4.0, 5.0, 7.0, 10.0, 15.0, 20.0];
 
@@ -358,39 +358,54 @@ const ONE_SECOND: [Reference; 3] = [
     },
 ];
 
-/// Jobs that take 10 s alone, at some ratios.
+/// Jobs that take 10 s alone.
 const TEN_SECONDS: [Reference; 3] = [
     Reference {
         job_size: 1e7,
         policy: PolicyType::LEAST_USED,
-        ratios: &[1.0, 2.0, 5.0, 15.0],
+        ratios: RATIOS,
         cells: &[
             (79.8, 0.6, 20.3, 0.9),
             (79.9, 0.6, 47.2, 0.8),
+            (79.9, 0.6, 56.0, 1.0),
+            (79.9, 0.6, 60.4, 0.9),
             (79.9, 0.6, 63.1, 1.0),
+            (79.9, 0.6, 66.3, 1.1),
+            (79.9, 0.6, 68.8, 1.0),
             (79.8, 0.6, 70.1, 1.1),
+            (79.8, 0.6, 70.9, 1.4),
         ],
     },
     Reference {
         job_size: 1e7,
         policy: PolicyType::ROUND_ROBIN,
-        ratios: &[1.0, 2.0, 5.0, 15.0],
+        ratios: RATIOS,
         cells: &[
             (65.0, 0.3, 1.2, 0.0),
             (77.4, 0.4, 4.7, 0.5),
+            (79.5, 0.6, 10.5, 1.1),
+            (79.8, 0.6, 14.8, 1.2),
             (79.8, 0.6, 17.7, 1.2),
+            (79.8, 0.6, 21.8, 1.5),
+            (79.8, 0.6, 25.4, 1.4),
             (79.9, 0.6, 27.6, 1.2),
+            (79.8, 0.7, 29.3, 1.3),
         ],
     },
     Reference {
         job_size: 1e7,
         policy: PolicyType::RANDOM,
-        ratios: &[1.0, 2.0, 5.0, 15.0],
+        ratios: RATIOS,
         cells: &[
             (52.4, 0.3, 0.7, 0.0),
             (68.7, 0.4, 1.5, 0.1),
+            (74.9, 0.3, 2.9, 0.2),
+            (77.7, 0.5, 4.3, 0.4),
             (78.6, 0.4, 6.5, 0.7),
+            (79.0, 0.6, 8.9, 0.6),
+            (79.5, 0.7, 11.4, 1.0),
             (79.8, 0.4, 13.6, 0.7),
+            (79.4, 0.5, 16.1, 0.8),
         ],
     },
 ];

@@ -239,7 +239,7 @@ impl Registrar {
             .get(&key)
             .is_some_and(|watch| watch.registered && watch.association.is_some());
         if registered_here {
-            self.announce_update(UpdateAction::Add, key);
+            self.contest(now, key, claimant);
             return false;
         }
         if self.config.dialect.takeover_yields(self.id, claimant) {

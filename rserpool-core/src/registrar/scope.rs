@@ -66,6 +66,8 @@ pub(super) struct Scope {
     /// Calls on their way.
     calls: BTreeSet<SocketAddr>,
     pub(super) startup: Startup,
+    /// Who has refused to be the mentor, starting itself.
+    pub(super) refusers: BTreeSet<ServerId>,
     pub(super) takeovers: BTreeMap<ServerId, Takeover>,
     pub(super) claims: Claims,
 }

@@ -61,6 +61,7 @@ impl Registrar {
     fn run(&mut self, now: Instant) {
         self.scope.startup = Startup::Running;
         self.timers.cancel(Timer::Mentor);
+        self.scope.refusers.clear();
         if self.config.announce {
             self.timers.set(Timer::Announce, now);
         }
@@ -72,7 +73,8 @@ impl Registrar {
 
     fn ask_mentor(&mut self, now: Instant, attempt: usize) {
         let peers = &self.config.peers;
-        if attempt >= peers.len() * Self::MENTOR_ROUNDS {
+        let last = attempt >= peers.len() * Self::MENTOR_ROUNDS;
+        if last || (attempt >= peers.len() && self.is_first_of_starters()) {
             self.run(now);
             return;
         }
@@ -88,13 +90,19 @@ impl Registrar {
             mentor: known,
             listed: false,
         };
-        // Two registrars that start at the same time refuse each other: a random pause lets one of them be first.
+        // Two registrars that start at the same time refuse each other: the pause is random, so that they do not stay in step.
         let patience = self.rng.jitter(self.config.max_time_no_response);
         self.timers.set(Timer::Mentor, now + patience);
         match known {
             Some(id) => self.send_server(id, MessageBody::ListRequest),
             None => self.call_contacts(),
         }
+    }
+
+    /// Whether others are starting, too, and this registrar is to be the first: all of them would refuse each other for ever.
+    fn is_first_of_starters(&self) -> bool {
+        let refusers = &self.scope.refusers;
+        !refusers.is_empty() && refusers.iter().all(|refuser| self.id < *refuser)
     }
 
     fn next_mentor(&mut self, now: Instant) {
@@ -190,6 +198,7 @@ impl Registrar {
             return;
         }
         if rejected {
+            self.scope.refusers.insert(id);
             self.on_mentor_failed(now, id);
             return;
         }

@@ -6,7 +6,7 @@ use core::net::{IpAddr, SocketAddr};
 use super::{Event, Registrar, Removal, Timer};
 use crate::dialect::Life;
 use crate::handlespace::ElementKey;
-use crate::ids::{AssocId, PeId, Ppid};
+use crate::ids::{AssocId, PeId, Ppid, ServerId};
 use crate::time::Instant;
 use crate::wire::asap::{self, Message};
 use crate::wire::enrp::UpdateAction;
@@ -20,6 +20,8 @@ pub(super) struct Watch {
     pub(super) registered: bool,
     /// Whether it is to adopt this registrar as its home.
     claiming: bool,
+    /// Another registrar that says that the element is its own: believed where the element does not answer.
+    rival: Option<ServerId>,
     /// The hosts that reported it since it last acknowledged anything.
     reporters: BTreeSet<IpAddr>,
     /// Whether an association to it was asked for.
@@ -40,6 +42,7 @@ impl Registrar {
             watch.reporters.clear();
             watch.registered = true;
             watch.claiming = false;
+            watch.rival = None;
         }
         self.timers.cancel(Timer::Acknowledgement(key));
         self.schedule(now, key);
@@ -203,11 +206,25 @@ impl Registrar {
             return;
         };
         self.timers.cancel(Timer::Acknowledgement(key));
-        if let Some(watch) = self.watches.get_mut(&key) {
-            watch.reporters.clear();
-            watch.claiming = false;
-        }
+        let Some(watch) = self.watches.get_mut(&key) else {
+            return;
+        };
+        watch.reporters.clear();
+        watch.claiming = false;
+        let contested = watch.rival.take().is_some();
         self.schedule(now, key);
+        if contested {
+            self.announce_update(UpdateAction::Add, key);
+        }
+    }
+
+    /// Another registrar says that it owns an element that is registered here. The element is asked, and decides: its answer is
+    /// announced, its silence leaves it to the other one. However often that one says so, there is one question at a time.
+    pub(super) fn contest(&mut self, now: Instant, key: ElementKey, rival: ServerId) {
+        if let Some(watch) = self.watches.get_mut(&key) {
+            watch.rival = Some(rival);
+        }
+        self.ask(now, key);
     }
 
     /// A report leads to a question at once; the element is removed where it stays silent, or where more than
@@ -293,13 +310,21 @@ impl Registrar {
 
     /// Takes an element of one's own out of the handlespace, with all that belongs to it, and tells the peers.
     pub(super) fn remove(&mut self, key: ElementKey, reason: Removal) {
-        self.announce_update(UpdateAction::Delete, key);
-        let association = self.watches.get(&key).and_then(|watch| watch.association);
+        let watch = self.watches.get(&key);
+        let association = watch.and_then(|watch| watch.association);
+        let rival = watch.and_then(|watch| watch.rival);
+        let unreachable = matches!(reason, Removal::Unreachable | Removal::Reported);
+        let rival = rival.filter(|_| unreachable);
+        if rival.is_none() {
+            self.announce_update(UpdateAction::Delete, key);
+        }
         self.unwatch(key);
-        if let Some(association) = association
-            && matches!(reason, Removal::Unreachable | Removal::Reported)
-        {
+        if let Some(association) = association.filter(|_| unreachable) {
             self.dismiss(association, key);
+        }
+        if let Some(rival) = rival {
+            self.handlespace.set_home(key, rival);
+            return;
         }
         if let Some(element) = self.handlespace.deregister(key) {
             self.actions.notify(Event::Removed {

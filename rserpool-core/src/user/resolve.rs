@@ -139,8 +139,11 @@ impl PoolUser {
                 self.actions.send_asap(home, &message);
             }
         }
-        self.timers
-            .set(Timer::T1Request(id), now + self.config.t1_enrp_request);
+        // T1 runs on where a new home gets the request: homes that come and go do not make it last longer (RFC 5352 §3.7.2).
+        if !self.timers.is_set(Timer::T1Request(id)) {
+            self.timers
+                .set(Timer::T1Request(id), now + self.config.t1_enrp_request);
+        }
     }
 
     /// A new home gets everything that waits (RFC 5352 §3.7.1).
