@@ -103,7 +103,7 @@ pub enum End {
 pub enum Action<E> {
     /// Open an association to a peer, from the local endpoint of that protocol. It is answered by [`Input::Connected`] or
     /// [`Input::ConnectFailed`] with the remote address: SCTP folds an INIT collision into one association, so that there is
-    /// no token to tell "ours" from "theirs".
+    /// no token to tell "ours" from "theirs". Where the association is up already, `Connected` comes again for it.
     Connect {
         /// The protocol it is for: a registrar has one endpoint for ASAP and one for ENRP.
         ppid: Ppid,

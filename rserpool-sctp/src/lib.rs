@@ -12,7 +12,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 #[non_exhaustive]
 pub enum Error {
     /// The kernel has no SCTP, and no module for it could be loaded.
-    #[error("this kernel has no SCTP: load the module sctp, or use SCTP over UDP (--transport udp)")]
+    #[error(
+        "this kernel has no SCTP: load the module sctp, or use SCTP over UDP (--transport udp)"
+    )]
     Unsupported,
     /// The kernel refused for another reason.
     #[error("cannot open an SCTP socket: {0}")]

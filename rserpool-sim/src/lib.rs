@@ -19,6 +19,7 @@
 extern crate alloc;
 
 mod network;
+mod node;
 mod world;
 
 pub use network::Network;

@@ -11,10 +11,11 @@ use rserpool_core::element::{self, PoolElement};
 use rserpool_core::registrar::{self, Registrar};
 use rserpool_core::user::{self, PoolUser};
 use rserpool_core::wire::{List, Policy, SctpTransport, Transport, TransportBuf, TransportUse};
-use rserpool_core::{ASAP_PORT, Action, AssocId, End, Input, Instant, Machine, PoolHandle, Ppid};
+use rserpool_core::{ASAP_PORT, Action, AssocId, End, Input, Instant, PoolHandle, Ppid};
 use siphasher::sip::SipHasher13;
 
 use crate::Network;
+use crate::node::{Node, Role};
 
 /// A host of the world. Its address is 10.0.x.y with its number plus one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,20 +38,6 @@ pub enum Told {
     Element(element::Event),
     /// A pool user.
     User(user::Event),
-}
-
-#[derive(Debug)]
-enum Role {
-    Registrar(Box<Registrar>),
-    Element(Box<PoolElement>),
-    User(Box<PoolUser>),
-}
-
-#[derive(Debug)]
-struct Node {
-    role: Role,
-    alive: bool,
-    next_port: u16,
 }
 
 /// One end of an association.
@@ -483,6 +470,16 @@ impl World {
             _ => ASAP_PORT,
         };
         let local = SocketAddr::new(from.address(), port);
+        if let Some(association) = self.existing((from, local), (to, address)) {
+            let remote = address;
+            let called = true;
+            let up = Delivery::Connected {
+                association,
+                remote,
+                called,
+            };
+            return self.send(from, self.network.latency * 2, up);
+        }
         self.next += 2;
         let (ours, theirs) = (AssocId(self.next), AssocId(self.next - 1));
         let far = Link {
@@ -510,6 +507,23 @@ impl World {
             };
             self.send(end.node, self.network.latency * 2, up);
         }
+    }
+
+    /// The association between two endpoints, of which there is one at most: SCTP takes a second attempt for the same one.
+    fn existing(
+        &self,
+        (from, local): (NodeId, SocketAddr),
+        (to, remote): (NodeId, SocketAddr),
+    ) -> Option<AssocId> {
+        let own = (from, AssocId(0))..=(from, AssocId(u64::MAX));
+        let mut links = self.links.range(own);
+        let found = links.find(|(_, far)| {
+            let near = self.links.get(&(to, far.association));
+            far.node == to
+                && far.address == remote
+                && near.is_some_and(|near| near.address == local)
+        });
+        found.map(|((_, association), _)| *association)
     }
 
     fn send_message(
@@ -552,60 +566,5 @@ impl World {
             let ended = Delivery::Disconnected { association, end };
             self.send(node, self.network.latency, ended);
         }
-    }
-}
-
-impl Node {
-    fn poll_timeout(&self) -> Option<Instant> {
-        match &self.role {
-            Role::Registrar(machine) => machine.poll_timeout(),
-            Role::Element(machine) => machine.poll_timeout(),
-            Role::User(machine) => machine.poll_timeout(),
-        }
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        match &mut self.role {
-            Role::Registrar(machine) => machine.handle_timeout(now),
-            Role::Element(machine) => machine.handle_timeout(now),
-            Role::User(machine) => machine.handle_timeout(now),
-        }
-    }
-
-    fn handle_input(&mut self, now: Instant, input: Input<'_>) {
-        match &mut self.role {
-            Role::Registrar(machine) => machine.handle_input(now, input),
-            Role::Element(machine) => machine.handle_input(now, input),
-            Role::User(machine) => machine.handle_input(now, input),
-        }
-    }
-
-    fn poll_action(&mut self) -> Option<Action<Told>> {
-        match &mut self.role {
-            Role::Registrar(machine) => machine.poll_action().map(|a| relabel(a, Told::Registrar)),
-            Role::Element(machine) => machine.poll_action().map(|a| relabel(a, Told::Element)),
-            Role::User(machine) => machine.poll_action().map(|a| relabel(a, Told::User)),
-        }
-    }
-}
-
-fn relabel<E>(action: Action<E>, told: impl FnOnce(E) -> Told) -> Action<Told> {
-    match action {
-        Action::Notify(event) => Action::Notify(told(event)),
-        Action::Connect { ppid, remote } => Action::Connect { ppid, remote },
-        Action::Send {
-            association,
-            ppid,
-            stream,
-            bytes,
-        } => Action::Send {
-            association,
-            ppid,
-            stream,
-            bytes,
-        },
-        Action::Announce { ppid, bytes } => Action::Announce { ppid, bytes },
-        Action::Disconnect { association } => Action::Disconnect { association },
-        Action::Abort { association } => Action::Abort { association },
     }
 }

@@ -86,6 +86,23 @@ pub struct Element {
     pub policy: Option<Policy<'static>>,
 }
 
+impl Element {
+    /// The element as a message has it.
+    pub fn to_wire(&self) -> wire::PoolElement<'_> {
+        wire::PoolElement {
+            id: self.id,
+            home_id: self.home_id,
+            life: self.life,
+            user_transport: self.user_transport.as_transport(),
+            policy: self.policy.unwrap_or(Policy::Other {
+                policy_type: PolicyType(0),
+                data: &[],
+            }),
+            asap_transport: None,
+        }
+    }
+}
+
 impl From<&wire::PoolElement<'_>> for Element {
     fn from(element: &wire::PoolElement<'_>) -> Self {
         Self {
