@@ -56,7 +56,7 @@ impl Default for HuntConfig {
 pub(crate) enum Found {
     /// It is the new home.
     Home,
-    /// It was asked for, but another one was faster; it is being closed.
+    /// It was asked for, but there is a home already: it is to be closed, unless it serves something else.
     Surplus,
     /// The hunt did not ask for it.
     NotOurs,
@@ -66,13 +66,20 @@ pub(crate) enum Found {
 enum Timer {
     T5,
     T7(SocketAddr),
+    /// A registrar that closed the association without a word is left alone until then.
+    Shunned(SocketAddr),
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Home {
     association: AssocId,
     remote: SocketAddr,
+    /// Whether it has answered anything.
+    proven: bool,
 }
+
+/// No timer that starts itself anew is shorter, whatever the configuration says: time must pass.
+pub(crate) const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The hunt of one endpoint.
 #[derive(Debug)]
@@ -98,7 +105,7 @@ impl Hunt {
     pub(crate) fn new(config: HuntConfig, rng: &mut Rng) -> Self {
         Self {
             cursor: rng.index(config.registrars.len()),
-            t5: config.t5_serverhunt,
+            t5: config.t5_serverhunt.max(SHORTEST),
             config,
             announced: BTreeSet::new(),
             timers: Timers::new(),
@@ -124,9 +131,29 @@ impl Hunt {
 
     /// Looks for a home, or, where there is one that does not answer, for another one beside it.
     pub(crate) fn search<E>(&mut self, now: Instant, actions: &mut Actions<E>) {
-        if !self.searching {
+        if self.searching {
+            // The address of a home that is gone has become a candidate.
+            self.fill(actions);
+        } else {
             self.searching = true;
             self.round(now, actions);
+        }
+    }
+
+    /// Nobody needs a home any more, or the one that there is has answered after all.
+    pub(crate) fn stop(&mut self) {
+        self.searching = false;
+        self.timers.cancel(Timer::T5);
+        self.t5 = self.config.t5_serverhunt.max(SHORTEST);
+        self.stale.extend(self.attempts.drain(..));
+        self.tried.clear();
+    }
+
+    /// The home has answered a request: no other one is needed.
+    pub(crate) fn on_answered(&mut self) {
+        if let Some(home) = &mut self.home {
+            home.proven = true;
+            self.stop();
         }
     }
 
@@ -141,8 +168,14 @@ impl Hunt {
             return Found::NotOurs;
         };
         self.forget_attempt(address);
+        if self.home() == Some(association) {
+            // Another address of the home's own host: the search goes on elsewhere.
+            if self.searching {
+                self.fill(actions);
+            }
+            return Found::NotOurs;
+        }
         if !self.searching {
-            actions.disconnect(association);
             return Found::Surplus;
         }
         self.adopt(association, address, actions);
@@ -164,37 +197,35 @@ impl Hunt {
         let old = self.home.replace(Home {
             association,
             remote,
+            proven: false,
         });
         if let Some(old) = old.filter(|old| old.association != association) {
             actions.disconnect(old.association);
         }
-        self.searching = false;
-        self.timers.cancel(Timer::T5);
-        self.t5 = self.config.t5_serverhunt;
-        self.stale.extend(self.attempts.drain(..));
-        self.tried.clear();
+        self.stop();
     }
 
     /// An attempt has failed: a different address is tried at once (RFC 5352 §3.6 SH4).
-    pub(crate) fn on_connect_failed<E>(
-        &mut self,
-        now: Instant,
-        remote: SocketAddr,
-        actions: &mut Actions<E>,
-    ) {
+    pub(crate) fn on_connect_failed<E>(&mut self, remote: SocketAddr, actions: &mut Actions<E>) {
         self.forget_attempt(remote);
         if self.searching {
-            self.fill(now, actions);
+            self.fill(actions);
         }
     }
 
     /// An association has ended. Says whether it was the home; then there is none.
-    pub(crate) fn on_disconnected(&mut self, association: AssocId) -> bool {
-        let lost = self.home() == Some(association);
-        if lost {
-            self.home = None;
+    ///
+    /// One that ended before it answered anything is as good as an attempt that failed, and other addresses are tried first
+    /// (RFC 5352 §3.6 SH4): a registrar that has no room must not be called again at once, over and over.
+    pub(crate) fn on_disconnected(&mut self, now: Instant, association: AssocId) -> bool {
+        let Some(home) = self.home.take_if(|home| home.association == association) else {
+            return false;
+        };
+        if !home.proven {
+            let pause = self.config.t5_serverhunt;
+            self.timers.set(Timer::Shunned(home.remote), now + pause);
         }
-        lost
+        true
     }
 
     /// A registrar has announced itself (RFC 5352 §3.6).
@@ -217,13 +248,15 @@ impl Hunt {
             }
             if self.announced.contains(&address) || self.announced.len() < self.config.max_announced
             {
-                self.announced.insert(address);
+                if self.announced.insert(address) {
+                    self.tried.remove(&address);
+                }
                 self.timers
                     .set(Timer::T7(address), now + self.config.t7_enrpoutdate);
             }
         }
         if self.searching {
-            self.fill(now, actions);
+            self.fill(actions);
         }
     }
 
@@ -233,9 +266,15 @@ impl Hunt {
                 Timer::T7(address) => {
                     self.announced.remove(&address);
                 }
+                Timer::Shunned(_) => {
+                    if self.searching {
+                        self.fill(actions);
+                    }
+                }
                 Timer::T5 => {
                     // SH5.1: double, up to RETRAN-MAX. SH5.2: give up on this set, and try a different one.
-                    self.t5 = (self.t5 * 2).min(self.config.retran_max);
+                    let doubled = self.t5.saturating_mul(2);
+                    self.t5 = doubled.min(self.config.retran_max).max(SHORTEST);
                     self.stale.extend(self.attempts.drain(..));
                     self.round(now, actions);
                 }
@@ -246,11 +285,12 @@ impl Hunt {
     fn round<E>(&mut self, now: Instant, actions: &mut Actions<E>) {
         self.tried.clear();
         self.timers.set(Timer::T5, now + self.t5);
-        self.fill(now, actions);
+        self.fill(actions);
     }
 
-    /// Starts attempts up to the limit, with addresses that this round has not tried.
-    fn fill<E>(&mut self, now: Instant, actions: &mut Actions<E>) {
+    /// Starts attempts up to the limit, with addresses that this round has not tried. An earlier attempt that nobody has
+    /// answered yet may still succeed, and is not made twice.
+    fn fill<E>(&mut self, actions: &mut Actions<E>) {
         let known: Vec<_> = self
             .config
             .registrars
@@ -265,13 +305,13 @@ impl Hunt {
             }
             self.cursor = (self.cursor + 1) % known.len();
             let address = known[self.cursor];
-            if home != Some(address) && self.tried.insert(address) {
+            let busy = home == Some(address)
+                || self.stale.contains(&address)
+                || self.timers.is_set(Timer::Shunned(address));
+            if !busy && self.tried.insert(address) {
                 self.attempts.push(address);
                 actions.connect(Ppid::ASAP, vec![address]);
             }
-        }
-        if !self.timers.is_set(Timer::T5) {
-            self.timers.set(Timer::T5, now + self.t5);
         }
     }
 

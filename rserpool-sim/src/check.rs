@@ -104,7 +104,10 @@ impl World {
     /// by attribute; these are the live elements; each is the home's that it takes for its own.
     pub fn divergence(&self) -> Option<String> {
         let registrars = self.live_registrars();
-        let ids: BTreeSet<_> = registrars.iter().filter_map(|id| self.server_id(*id)).collect();
+        let ids: BTreeSet<_> = registrars
+            .iter()
+            .filter_map(|id| self.server_id(*id))
+            .collect();
         let mut expected: BTreeMap<(PoolHandle, PeId), ServerId> = BTreeMap::new();
         for element in self.live_elements() {
             let Role::Element(machine) = &self.nodes[element.index()].role else {

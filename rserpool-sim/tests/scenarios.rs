@@ -327,3 +327,38 @@ fn same_seed_same_trace() {
     }
     assert_ne!(run(1), run(2));
 }
+
+#[test]
+fn a_registrar_without_room_is_not_called_over_and_over() {
+    let mut world = World::new(11);
+    let registrar = world.add_registrar(|config| config.max_associations = 0);
+    let element = world.add_element(POOL, |_| {});
+    world.element(element, |element, now| element.register(now));
+    let user = world.add_user(|_| {});
+    world.user(user, |user, now| user.open(now, &PoolHandle::from(POOL)));
+    world.run_for(seconds(3600));
+    let counters = world.registrar(registrar, |registrar, _| registrar.counters());
+    // Each of the two calls once in T5.
+    assert!(
+        (700..=722).contains(&counters.refused_associations),
+        "{counters:?}"
+    );
+}
+
+#[test]
+fn an_element_that_answers_too_late_comes_back_at_once() {
+    let mut world = World::new(12);
+    let registrar = world.add_registrar(|_| {});
+    let element = world.add_element(POOL, |_| {});
+    world.element(element, |element, now| element.register(now));
+    world.run_for(seconds(1));
+    world.take_told();
+    // An answer takes longer than the 5 s that a keep-alive may take.
+    world.network.latency = seconds(3);
+    world.run_for(seconds(55));
+    world.network.latency = Duration::from_millis(1);
+    world.run_for(seconds(10));
+    assert_eq!(removals(&mut world), [Removal::Unreachable]);
+    let count = world.registrar(registrar, |registrar, _| registrar.handlespace().len());
+    assert_eq!(count, 1, "long before T4");
+}

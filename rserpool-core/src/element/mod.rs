@@ -13,6 +13,7 @@
 //! are the application's.
 
 mod config;
+mod home;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -23,8 +24,9 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use self::home::KeepAlive;
 use crate::faults;
-use crate::hunt::{Found, Hunt, earlier};
+use crate::hunt::{Hunt, earlier};
 use crate::ids::{AssocId, PeId, PoolHandle, Ppid, ServerId};
 use crate::machine::{Action, Actions, Input, Machine};
 use crate::rng::Rng;
@@ -53,6 +55,13 @@ enum Timer {
     T4Reregistration,
 }
 
+/// Requests sent to the home and not answered.
+#[derive(Clone, Copy, Debug, Default)]
+struct Owed {
+    registrations: u32,
+    deregistrations: u32,
+}
+
 /// A peer that the element has an association with.
 #[derive(Clone, Copy, Debug)]
 struct Peer {
@@ -69,8 +78,12 @@ pub struct PoolElement {
     config: Config,
     id: PeId,
     state: State,
-    /// Registrations or de-registrations sent and not answered (RFC 5352 §3.1).
+    /// Registrations or de-registrations that were not answered in time (RFC 5352 §3.1).
     attempts: u32,
+    /// What the home has not answered yet. A registrar answers in order.
+    owed: Owed,
+    /// Whether a registrar may have the element in its handlespace.
+    known: bool,
     /// The home as it named itself; 0 while unknown.
     home_id: ServerId,
     /// Whether the user knows of the current home.
@@ -93,6 +106,8 @@ impl PoolElement {
             id,
             state: State::Out,
             attempts: 0,
+            owed: Owed::default(),
+            known: false,
             home_id: ServerId::default(),
             announced_home: None,
             peers: BTreeMap::new(),
@@ -127,8 +142,8 @@ impl PoolElement {
         self.counters
     }
 
-    /// Joins the pool; answered by [`Event::Registered`], [`Event::Rejected`] or [`Event::RegistrationFailed`]. Does nothing
-    /// where the element is a member or is about to be one.
+    /// Joins the pool; answered by [`Event::Registered`], [`Event::Rejected`] or [`Event::RegistrationFailed`]. As long as no
+    /// registrar can be reached at all, the hunt goes on. Does nothing where the element is a member or is about to be one.
     pub fn register(&mut self, now: Instant) {
         if matches!(self.state, State::Out | State::Leaving) {
             self.timers.cancel(Timer::T3Deregistration);
@@ -140,19 +155,25 @@ impl PoolElement {
 
     /// Leaves the pool; answered by [`Event::Deregistered`]. Does nothing where the element is not a member.
     pub fn deregister(&mut self, now: Instant) {
-        if matches!(self.state, State::Pending | State::Registered) {
-            self.timers.cancel(Timer::T2Registration);
-            self.timers.cancel(Timer::T4Reregistration);
-            self.state = State::Leaving;
-            self.attempts = 0;
-            self.proceed(now);
+        if !matches!(self.state, State::Pending | State::Registered) {
+            return;
         }
+        if !self.known {
+            // No registrar has heard of the element: there is nobody to tell.
+            return self.leave(false);
+        }
+        self.timers.cancel(Timer::T2Registration);
+        self.timers.cancel(Timer::T4Reregistration);
+        self.state = State::Leaving;
+        self.announced_home = None;
+        self.attempts = 0;
+        self.proceed(now);
     }
 
     /// Changes the element's values for the pool's policy, and tells the registrar at once.
     pub fn set_policy(&mut self, now: Instant, policy: Policy<'static>) {
         self.config.policy = policy;
-        if self.state == State::Registered {
+        if matches!(self.state, State::Pending | State::Registered) {
             self.proceed(now);
         }
     }
@@ -191,9 +212,13 @@ impl PoolElement {
             },
         };
         self.actions.send_asap(home, &message);
-        // R4
-        self.timers
-            .set(Timer::T2Registration, now + self.config.t2_registration);
+        self.owed.registrations = self.owed.registrations.saturating_add(1);
+        self.known = true;
+        // R4. One that runs already is left: new values must not hide that nothing is answered.
+        if !self.timers.is_set(Timer::T2Registration) {
+            self.timers
+                .set(Timer::T2Registration, now + self.config.t2_registration);
+        }
         self.timers.cancel(Timer::T4Reregistration);
     }
 
@@ -204,8 +229,12 @@ impl PoolElement {
             pe_id: self.id,
         };
         self.actions.send_asap(home, &message);
-        self.timers
-            .set(Timer::T3Deregistration, now + self.config.t3_deregistration);
+        self.owed.deregistrations = self.owed.deregistrations.saturating_add(1);
+        // D4. It bounds the whole, however often the home changes.
+        if !self.timers.is_set(Timer::T3Deregistration) {
+            self.timers
+                .set(Timer::T3Deregistration, now + self.config.t3_deregistration);
+        }
     }
 
     fn on_registration_response(
@@ -215,9 +244,13 @@ impl PoolElement {
         rejected: bool,
         error: Option<List<'_, Cause<'_>>>,
     ) {
-        let waiting = self.timers.is_set(Timer::T2Registration);
-        if !waiting || self.hunt.home() != Some(association) {
+        if self.owed.registrations == 0 || self.hunt.home() != Some(association) {
             self.counters.unexpected += 1;
+            return;
+        }
+        self.owed.registrations -= 1;
+        self.hunt.on_answered();
+        if !matches!(self.state, State::Pending | State::Registered) {
             return;
         }
         self.timers.cancel(Timer::T2Registration);
@@ -236,11 +269,23 @@ impl PoolElement {
 
     /// RFC 5352 §3.1: no further attempt without a correction.
     fn on_rejected(&mut self, causes: Vec<CauseCode>) {
+        self.retire();
+        self.actions.notify(Event::Rejected { causes });
+    }
+
+    /// Ends all that the element did to become or stay a member.
+    fn retire(&mut self) {
         self.state = State::Out;
         self.announced_home = None;
-        self.timers.cancel(Timer::T2Registration);
-        self.timers.cancel(Timer::T4Reregistration);
-        self.actions.notify(Event::Rejected { causes });
+        self.known = false;
+        for timer in [
+            Timer::T2Registration,
+            Timer::T3Deregistration,
+            Timer::T4Reregistration,
+        ] {
+            self.timers.cancel(timer);
+        }
+        self.hunt.stop();
     }
 
     fn on_deregistration_response(
@@ -249,16 +294,24 @@ impl PoolElement {
         association: AssocId,
         error: Option<List<'_, Cause<'_>>>,
     ) {
+        // Only the home has the say: anybody may open an association to the element.
+        if self.hunt.home() != Some(association) {
+            self.counters.unexpected += 1;
+            return;
+        }
+        let asked = self.owed.deregistrations > 0;
+        self.owed.deregistrations = self.owed.deregistrations.saturating_sub(1);
+        let failed = error.is_some();
+        if let Some(causes) = error.map(faults::codes) {
+            self.actions.notify(Event::ErrorReported { causes });
+        }
         match self.state {
-            State::Leaving => {
-                self.timers.cancel(Timer::T3Deregistration);
-                if let Some(causes) = error.map(faults::codes) {
-                    self.actions.notify(Event::ErrorReported { causes });
-                }
-                self.leave(error.is_none());
+            State::Leaving if asked => {
+                self.hunt.on_answered();
+                self.leave(!failed);
             }
             // RFC 5352 §3.2: the notice that the registration's life has ended.
-            State::Registered if self.hunt.home() == Some(association) => {
+            State::Registered if !asked && !failed => {
                 self.actions.notify(Event::Expired);
                 self.announced_home = None;
                 self.state = State::Pending;
@@ -269,8 +322,7 @@ impl PoolElement {
     }
 
     fn leave(&mut self, acknowledged: bool) {
-        self.state = State::Out;
-        self.announced_home = None;
+        self.retire();
         self.actions.notify(Event::Deregistered { acknowledged });
     }
 
@@ -284,36 +336,8 @@ impl PoolElement {
         } else if self.state == State::Leaving {
             self.leave(false);
         } else {
-            self.state = State::Out;
-            self.announced_home = None;
+            self.retire();
             self.actions.notify(Event::RegistrationFailed);
-        }
-    }
-
-    /// RFC 5352 §3.4 KA1–KA2.
-    fn on_keep_alive(&mut self, now: Instant, association: AssocId, keep_alive: &KeepAlive<'_>) {
-        let known = keep_alive.pool_handle == self.config.pool_handle.as_bytes()
-            && keep_alive.pe_id.is_none_or(|pe_id| pe_id == self.id)
-            && matches!(self.state, State::Pending | State::Registered);
-        if !known {
-            self.counters.unexpected += 1;
-            return;
-        }
-        let message = Message::EndpointKeepAliveAck {
-            pool_handle: self.config.pool_handle.as_bytes(),
-            pe_id: self.id,
-        };
-        self.actions.send_asap(association, &message);
-        if self.hunt.home() == Some(association) {
-            self.home_id = keep_alive.server_id;
-        } else if keep_alive.home {
-            // KA2.4. The new home learns the element's attributes by a registration at once, not at the next T4.
-            let Some(peer) = self.peers.get(&association) else {
-                return;
-            };
-            self.home_id = keep_alive.server_id;
-            self.hunt.adopt(association, peer.remote, &mut self.actions);
-            self.proceed(now);
         }
     }
 
@@ -378,57 +402,6 @@ impl PoolElement {
             self.actions.notify(Event::ErrorReported { causes });
         }
     }
-
-    fn on_connected(&mut self, now: Instant, association: AssocId, remote: &[SocketAddr]) {
-        let Some(&first) = remote.first() else {
-            return;
-        };
-        let known = self.peers.contains_key(&association);
-        if !known && self.peers.len() >= self.config.max_associations {
-            self.counters.refused += 1;
-            self.actions.abort(association);
-            return;
-        }
-        self.peers.entry(association).or_insert(Peer {
-            remote: first,
-            session: false,
-        });
-        if self
-            .hunt
-            .on_connected(association, remote, &mut self.actions)
-            == Found::Home
-        {
-            self.home_id = ServerId::default();
-            self.proceed(now);
-        }
-    }
-
-    fn on_disconnected(&mut self, now: Instant, association: AssocId) {
-        let Some(peer) = self.peers.remove(&association) else {
-            return;
-        };
-        if peer.session {
-            self.actions.notify(Event::SessionClosed { association });
-        }
-        if !self.hunt.on_disconnected(association) {
-            return;
-        }
-        self.timers.cancel(Timer::T2Registration);
-        self.timers.cancel(Timer::T4Reregistration);
-        self.announced_home = None;
-        if self.state == State::Registered {
-            self.state = State::Pending;
-        }
-        self.proceed(now);
-    }
-}
-
-/// The fields of an ASAP_ENDPOINT_KEEP_ALIVE.
-struct KeepAlive<'a> {
-    home: bool,
-    server_id: ServerId,
-    pool_handle: &'a [u8],
-    pe_id: Option<PeId>,
 }
 
 impl Machine for PoolElement {
@@ -441,7 +414,7 @@ impl Machine for PoolElement {
                 remote,
             } => self.on_connected(now, association, remote),
             Input::ConnectFailed { remote } => {
-                self.hunt.on_connect_failed(now, remote, &mut self.actions);
+                self.hunt.on_connect_failed(remote, &mut self.actions);
             }
             Input::Disconnected { association, .. } => self.on_disconnected(now, association),
             Input::Message {

@@ -6,6 +6,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use super::{Registrar, Timer};
+use crate::hunt::SHORTEST;
 use crate::ids::{Ppid, ServerId};
 use crate::time::Instant;
 use crate::wire::asap::{self, Message};
@@ -20,6 +21,11 @@ pub(super) struct Announcer {
 impl Announcer {
     /// More than this many are not told apart: the announcements are rare enough then.
     const CAP: usize = 256;
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.heard.len()
+    }
 
     pub(super) fn forget(&mut self, server: ServerId) {
         self.heard.remove(&server);
@@ -58,7 +64,8 @@ impl Registrar {
             self.actions.announce(Ppid::ASAP, bytes);
         }
         let others = u32::try_from(self.announcer.heard.len()).unwrap_or(u32::MAX);
-        let period = self.config.t6_serverannounce * (others.saturating_add(1));
+        let t6 = self.config.t6_serverannounce.max(SHORTEST);
+        let period = t6.saturating_mul(others.saturating_add(1));
         self.timers.set(Timer::Announce, now + period);
     }
 
@@ -82,7 +89,11 @@ impl Registrar {
         }
         heard.insert(server_id);
         let servers = u32::try_from(heard.len() + 1).unwrap_or(u32::MAX);
-        let outdated = OUTDATED.max(self.config.t6_serverannounce * servers * 2);
+        let outdated = OUTDATED.max(
+            self.config
+                .t6_serverannounce
+                .saturating_mul(servers.saturating_mul(2)),
+        );
         self.timers.set(Timer::Outdated(server_id), now + outdated);
     }
 }

@@ -157,6 +157,7 @@ impl Registrar {
         };
         check_addresses(peer, &element.user_transport)?;
         self.check_unique(association, peer, pool_handle, element.id)?;
+        self.check_room(peer, pool_handle, element.id)?;
         // Rule 4: the address that the registration came from is the element's ASAP transport.
         let addresses: Vec<_> = peer.remote.iter().map(|remote| remote.ip()).collect();
         let asap_transport = SctpTransport {
@@ -226,6 +227,16 @@ impl Registrar {
         }
     }
 
+    /// Bounds what the end of one association can cause.
+    fn check_room(&self, peer: &Peer, pool_handle: &[u8], id: PeId) -> Result<(), Refusal> {
+        let key = self.handlespace.find(pool_handle, id);
+        let there = key.is_some_and(|key| peer.elements.contains(&key));
+        if !there && peer.elements.len() >= self.config.max_association_elements {
+            return Err(Refusal::new(CauseCode::LACK_OF_RESOURCES));
+        }
+        Ok(())
+    }
+
     fn refuse_registration(
         &mut self,
         association: AssocId,
@@ -272,7 +283,7 @@ impl Registrar {
         });
     }
 
-    /// RFC 5352 §3.2. An unknown element is gone already. De-registration by proxy is not allowed (§2.2.2): it must come on
+    /// RFC 5352 §3.2. An unknown element is gone already. De-registration by proxy is not allowed (RFC 5352 §2.2.2): it must come on
     /// the element's own association, or from one of its addresses.
     fn on_deregistration(&mut self, association: AssocId, pool_handle: &[u8], pe_id: PeId) {
         let key = self.handlespace.find(pool_handle, pe_id);

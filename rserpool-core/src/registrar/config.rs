@@ -38,6 +38,8 @@ pub struct Config {
     pub max_pool_handle: usize,
     /// How many associations it has at most; more are aborted (10,000).
     pub max_associations: usize,
+    /// How many elements may register on one association (1,024): what happens to it happens to all of them at once.
+    pub max_association_elements: usize,
     /// The limits of the handlespace.
     pub limits: Limits,
     /// Where it speaks ENRP: what it tells its peers. Without any it has no peers.
@@ -74,6 +76,7 @@ impl Default for Config {
             max_items: 128,
             max_pool_handle: 32,
             max_associations: 10_000,
+            max_association_elements: 1024,
             limits: Limits::default(),
             enrp_addresses: Vec::new(),
             peers: Vec::new(),

@@ -12,6 +12,7 @@
 
 mod announce;
 mod asap;
+mod call;
 mod config;
 mod enrp;
 mod scope;
@@ -47,6 +48,8 @@ enum Timer {
     Acknowledgement(ElementKey),
     /// When the registration of an element ends.
     Life(ElementKey),
+    /// When an association that nobody needs any more is closed.
+    Idle(AssocId),
     /// When to announce.
     Announce,
     /// When another registrar's announcement is outdated.
@@ -102,7 +105,8 @@ pub struct Registrar {
     handlespace: Handlespace,
     peers: BTreeMap<AssocId, Peer>,
     watches: BTreeMap<ElementKey, Watch>,
-    /// Elements that wait for an association to be asked on.
+    /// The associations that were asked for and have not come, by their first address, and the elements that still wait for
+    /// them.
     calls: BTreeMap<SocketAddr, BTreeSet<ElementKey>>,
     announcer: Announcer,
     scope: Scope,
@@ -171,8 +175,11 @@ impl Registrar {
     }
 
     fn on_connected(&mut self, now: Instant, association: AssocId, remote: &[SocketAddr]) {
+        // Others cannot take the places that are needed to ask elements and to reach peers.
         let known = self.peers.contains_key(&association);
-        if !known && self.peers.len() >= self.config.max_associations {
+        let called = remote.iter().any(|remote| self.calls.contains_key(remote));
+        let peer = remote.iter().any(|remote| self.scope.is_call(*remote));
+        if !known && !called && !peer && self.peers.len() >= self.config.max_associations {
             self.counters.refused_associations += 1;
             self.actions.abort(association);
             return;
@@ -185,7 +192,13 @@ impl Registrar {
             proven: false,
             upload: None,
         });
-        self.on_call_answered(now, association, remote);
+        if called {
+            self.on_call_answered(association, remote);
+            if !known {
+                let idle = now + self.config.keep_alive_timeout;
+                self.timers.set(Timer::Idle(association), idle);
+            }
+        }
         self.on_enrp_connected(association, remote);
     }
 }
@@ -215,7 +228,10 @@ impl Machine for Registrar {
                 ppid: Ppid::ASAP,
                 bytes,
                 ..
-            } if self.peers.contains_key(&association) => self.on_asap(now, association, bytes),
+            } if self.peers.contains_key(&association) => {
+                self.timers.cancel(Timer::Idle(association));
+                self.on_asap(now, association, bytes);
+            }
             Input::Message { .. } => self.counters.unexpected += 1,
             Input::SendFailed {
                 association,
@@ -243,6 +259,7 @@ impl Machine for Registrar {
                 Timer::KeepAlive(key) => self.ask(now, key),
                 Timer::Acknowledgement(key) => self.remove(key, Removal::Unreachable),
                 Timer::Life(key) => self.on_life_ended(key),
+                Timer::Idle(association) => self.on_idle(association),
                 Timer::Announce => self.announce(now),
                 Timer::Outdated(server) => self.announcer.forget(server),
                 Timer::Heartbeat => self.on_heartbeat(now),

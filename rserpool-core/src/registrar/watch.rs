@@ -1,12 +1,13 @@
 //! Watching the elements: keep-alives, unreachable reports, registration lives (RFC 5352 §3.4, §3.5).
 
 use alloc::collections::BTreeSet;
-use core::net::{IpAddr, SocketAddr};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::{Event, Registrar, Removal, Timer};
 use crate::dialect::Life;
 use crate::handlespace::ElementKey;
-use crate::ids::{AssocId, PeId, Ppid, ServerId};
+use crate::ids::{AssocId, PeId, ServerId};
 use crate::time::Instant;
 use crate::wire::asap::{self, Message};
 use crate::wire::enrp::UpdateAction;
@@ -25,7 +26,7 @@ pub(super) struct Watch {
     /// The hosts that reported it since it last acknowledged anything.
     reporters: BTreeSet<IpAddr>,
     /// Whether an association to it was asked for.
-    calling: Option<SocketAddr>,
+    pub(super) calling: Option<SocketAddr>,
 }
 
 impl Registrar {
@@ -53,10 +54,10 @@ impl Registrar {
     }
 
     /// The element is reached on `association` from now on.
-    fn bind(&mut self, association: AssocId, key: ElementKey) {
+    pub(super) fn bind(&mut self, association: AssocId, key: ElementKey) {
         let watch = self.watches.entry(key).or_default();
-        if let Some(address) = watch.calling.take() {
-            forget_call(&mut self.calls, address, key);
+        if let Some(waiting) = watch.calling.take().and_then(|to| self.calls.get_mut(&to)) {
+            waiting.remove(&key);
         }
         let old = watch.association.replace(association);
         watch.registered &= old == Some(association);
@@ -97,7 +98,7 @@ impl Registrar {
         }
     }
 
-    fn send_keep_alive(&mut self, association: AssocId, key: ElementKey) {
+    pub(super) fn send_keep_alive(&mut self, association: AssocId, key: ElementKey) {
         let Some(element) = self.handlespace.get(key) else {
             return;
         };
@@ -112,55 +113,6 @@ impl Registrar {
         self.actions.send_asap(association, &message);
     }
 
-    /// Opens an association to the element's ASAP transport.
-    fn call(&mut self, key: ElementKey) {
-        let Some(element) = self.handlespace.get(key) else {
-            return;
-        };
-        let transport = element.asap_transport.as_ref();
-        let remote: alloc::vec::Vec<_> = transport
-            .map(|transport| transport.as_transport())
-            .into_iter()
-            .flat_map(|transport| {
-                let port = transport.port().unwrap_or(0);
-                transport
-                    .addresses()
-                    .map(move |address| SocketAddr::new(address, port))
-            })
-            .collect();
-        let (Some(&first), Some(watch)) = (remote.first(), self.watches.get_mut(&key)) else {
-            return;
-        };
-        watch.calling = Some(first);
-        let waiting = self.calls.entry(first).or_default();
-        if waiting.is_empty() {
-            self.actions.connect(Ppid::ASAP, remote);
-        }
-        waiting.insert(key);
-    }
-
-    /// An association came up that elements were waiting for.
-    pub(super) fn on_call_answered(
-        &mut self,
-        _now: Instant,
-        association: AssocId,
-        remote: &[SocketAddr],
-    ) {
-        for address in remote {
-            for key in self.calls.remove(address).unwrap_or_default() {
-                self.bind(association, key);
-                self.send_keep_alive(association, key);
-            }
-        }
-    }
-
-    /// The element's host refuses: it is truly unreachable (RFC 5352 §3.5).
-    pub(super) fn on_call_failed(&mut self, remote: SocketAddr) {
-        for key in self.calls.remove(&remote).unwrap_or_default() {
-            self.remove(key, Removal::Unreachable);
-        }
-    }
-
     /// RFC 5352 §3.5: the element that a keep-alive did not reach is unreachable.
     pub(super) fn on_send_failed(&mut self, association: AssocId, bytes: &[u8]) {
         let Ok(Message::EndpointKeepAlive {
@@ -172,24 +124,25 @@ impl Registrar {
         let Some(peer) = self.peers.get(&association) else {
             return;
         };
-        let failed: alloc::vec::Vec<_> = peer
+        let meant = |key: &ElementKey| {
+            self.handlespace.get(*key).is_some_and(|element| {
+                element.pool.as_bytes() == pool_handle
+                    && pe_id.is_none_or(|pe_id| pe_id == element.id)
+            })
+        };
+        let failed: Vec<_> = peer
             .elements
             .iter()
             .copied()
-            .filter(|key| {
-                self.timers.is_set(Timer::Acknowledgement(*key))
-                    && self.handlespace.get(*key).is_some_and(|element| {
-                        element.pool.as_bytes() == pool_handle
-                            && pe_id.is_none_or(|pe_id| pe_id == element.id)
-                    })
-            })
+            .filter(|key| self.timers.is_set(Timer::Acknowledgement(*key)) && meant(key))
             .collect();
         for key in failed {
             self.remove(key, Removal::Unreachable);
         }
     }
 
-    /// An acknowledgement counts only from the element's own host: others cannot keep a dead element alive.
+    /// An acknowledgement counts only from the element's own host: others cannot keep a dead element alive. One that comes after
+    /// the element was removed is answered with the notice of its end, so that it need not wait for its T4 to come back.
     pub(super) fn on_acknowledgement(
         &mut self,
         now: Instant,
@@ -197,9 +150,11 @@ impl Registrar {
         pool_handle: &[u8],
         pe_id: PeId,
     ) {
-        let key = self
-            .handlespace
-            .find(pool_handle, pe_id)
+        let found = self.handlespace.find(pool_handle, pe_id);
+        if found.is_none() && pool_handle.len() <= self.config.max_pool_handle {
+            self.send_notice(association, pool_handle, pe_id);
+        }
+        let key = found
             .filter(|key| self.watches.contains_key(key) && self.speaks_for(association, *key));
         let Some(key) = key else {
             self.counters.unexpected += 1;
@@ -242,7 +197,7 @@ impl Registrar {
             .peers
             .get(&association)
             .and_then(|peer| peer.remote.first())
-            .map(|remote| remote.ip());
+            .map(|remote| host(remote.ip()));
         let Some(key) = self.handlespace.find(pool_handle, pe_id) else {
             return;
         };
@@ -261,14 +216,20 @@ impl Registrar {
     pub(super) fn on_life_ended(&mut self, key: ElementKey) {
         let association = self.watches.get(&key).and_then(|watch| watch.association);
         if let (Some(association), Some(element)) = (association, self.handlespace.get(key)) {
-            let message = Message::DeregistrationResponse {
-                pool_handle: element.pool.as_bytes(),
-                pe_id: element.id,
-                error: None,
-            };
-            self.actions.send_asap(association, &message);
+            let (pool, pe_id) = (element.pool.clone(), element.id);
+            self.send_notice(association, pool.as_bytes(), pe_id);
         }
         self.remove(key, Removal::Expired);
+    }
+
+    /// Tells an element that it is a member no longer (RFC 5352 §2.2.4).
+    fn send_notice(&mut self, association: AssocId, pool_handle: &[u8], pe_id: PeId) {
+        let message = Message::DeregistrationResponse {
+            pool_handle,
+            pe_id,
+            error: None,
+        };
+        self.actions.send_asap(association, &message);
     }
 
     /// The association of elements has ended. A live element comes back by itself; a dead one refuses the call and is gone
@@ -280,6 +241,7 @@ impl Registrar {
         if let Some(server) = peer.server {
             self.on_enrp_disconnected(now, server, association);
         }
+        self.timers.cancel(Timer::Idle(association));
         for key in peer.elements {
             if let Some(watch) = self.watches.get_mut(&key) {
                 watch.association = None;
@@ -362,8 +324,8 @@ impl Registrar {
             self.timers.cancel(timer);
         }
         if let Some(watch) = self.watches.remove(&key) {
-            if let Some(address) = watch.calling {
-                forget_call(&mut self.calls, address, key);
+            if let Some(waiting) = watch.calling.and_then(|to| self.calls.get_mut(&to)) {
+                waiting.remove(&key);
             }
             if let Some(peer) = watch
                 .association
@@ -375,15 +337,11 @@ impl Registrar {
     }
 }
 
-fn forget_call(
-    calls: &mut alloc::collections::BTreeMap<SocketAddr, BTreeSet<ElementKey>>,
-    address: SocketAddr,
-    key: ElementKey,
-) {
-    if let Some(waiting) = calls.get_mut(&address) {
-        waiting.remove(&key);
-        if waiting.is_empty() {
-            calls.remove(&address);
-        }
+/// The host that an address stands for: of IPv6 its network, because a host has as many addresses in it as it likes.
+fn host(address: IpAddr) -> IpAddr {
+    const NETWORK: u128 = !0 << 64;
+    match address {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }

@@ -14,13 +14,13 @@ pub use config::{
     Config, Counters, Element, Event, ResolveError, SendError, SessionError, SessionId,
 };
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use self::resolve::{Answer, Requests};
 use self::select::Cache;
-use self::session::Session;
+use self::session::{Calls, Session};
 use crate::faults;
 use crate::hunt::{Found, Hunt, earlier};
 use crate::ids::{AssocId, PeId, PoolHandle, Ppid};
@@ -56,8 +56,8 @@ pub struct PoolUser {
     sessions: BTreeMap<SessionId, Session>,
     next_session: u64,
     by_association: BTreeMap<AssocId, SessionId>,
-    /// Who waits for an association to which address; `None` for one who has lost interest.
-    connecting: BTreeMap<SocketAddr, VecDeque<Option<SessionId>>>,
+    /// The associations that were asked for, by the address asked for.
+    connecting: BTreeMap<SocketAddr, Calls>,
     /// Reports that wait for a home.
     reports: Vec<(PoolHandle, PeId)>,
     timers: Timers<Timer>,
@@ -140,12 +140,17 @@ impl PoolUser {
     }
 
     fn on_connected(&mut self, now: Instant, association: AssocId, remote: &[SocketAddr]) {
-        match self
+        if self.by_association.contains_key(&association) {
+            self.counters.unexpected += 1;
+            return;
+        }
+        let found = self
             .hunt
-            .on_connected(association, remote, &mut self.actions)
-        {
+            .on_connected(association, remote, &mut self.actions);
+        match found {
             Found::Home => self.on_home(now, association),
-            Found::Surplus => {}
+            Found::Surplus => self.actions.disconnect(association),
+            Found::NotOurs if self.hunt.home() == Some(association) => {}
             Found::NotOurs => self.on_element_connected(now, association, remote),
         }
     }
@@ -161,11 +166,11 @@ impl Machine for PoolUser {
                 remote,
             } => self.on_connected(now, association, remote),
             Input::ConnectFailed { remote } if self.hunt.is_attempt(remote) => {
-                self.hunt.on_connect_failed(now, remote, &mut self.actions);
+                self.hunt.on_connect_failed(remote, &mut self.actions);
             }
             Input::ConnectFailed { remote } => self.on_element_connect_failed(now, remote),
             Input::Disconnected { association, end } => {
-                if self.hunt.on_disconnected(association) {
+                if self.hunt.on_disconnected(now, association) {
                     self.hunt.search(now, &mut self.actions);
                 } else {
                     self.on_element_lost(now, association, end);

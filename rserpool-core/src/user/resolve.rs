@@ -18,7 +18,8 @@ pub(super) struct Request {
     asked: bool,
     /// The sessions that asked.
     sessions: BTreeSet<SessionId>,
-    attempts: u32,
+    /// When it fails: after T1 × (1 + MAX-REQUEST-RETRANSMIT), however often the home changes.
+    deadline: Instant,
 }
 
 /// The requests that wait, oldest first.
@@ -31,13 +32,13 @@ pub(super) struct Requests {
 
 impl Requests {
     /// Adds a request for a pool that has none.
-    fn insert(&mut self, pool_handle: &PoolHandle) -> u64 {
+    fn insert(&mut self, pool_handle: &PoolHandle, deadline: Instant) -> u64 {
         self.next += 1;
         let request = Request {
             pool_handle: pool_handle.clone(),
             asked: false,
             sessions: BTreeSet::new(),
-            attempts: 0,
+            deadline,
         };
         self.by_id.insert(self.next, request);
         self.by_pool.insert(pool_handle.clone(), self.next);
@@ -107,12 +108,14 @@ impl PoolUser {
                 pool_handle: pool_handle.clone(),
                 asked: session.is_none(),
                 sessions,
-                attempts: 0,
+                deadline: now,
             };
             self.resolve_failed(now, &refused, &ResolveError::TooManyRequests);
             return;
         }
-        let id = waiting.unwrap_or_else(|| self.requests.insert(pool_handle));
+        let trials = self.config.max_request_retransmit.saturating_add(1);
+        let deadline = now + self.config.t1_enrp_request.saturating_mul(trials);
+        let id = waiting.unwrap_or_else(|| self.requests.insert(pool_handle, deadline));
         if let Some(request) = self.requests.by_id.get_mut(&id) {
             request.asked |= session.is_none();
             request.sessions.extend(session);
@@ -127,6 +130,7 @@ impl PoolUser {
         let Some(request) = self.requests.by_id.get(&id) else {
             return;
         };
+        let t1 = (now + self.config.t1_enrp_request).min(request.deadline);
         match self.hunt.home() {
             None => self.hunt.search(now, &mut self.actions),
             Some(home) => {
@@ -139,11 +143,7 @@ impl PoolUser {
                 self.actions.send_asap(home, &message);
             }
         }
-        // T1 runs on where a new home gets the request: homes that come and go do not make it last longer (RFC 5352 §3.7.2).
-        if !self.timers.is_set(Timer::T1Request(id)) {
-            self.timers
-                .set(Timer::T1Request(id), now + self.config.t1_enrp_request);
-        }
+        self.timers.set(Timer::T1Request(id), t1);
     }
 
     /// A new home gets everything that waits (RFC 5352 §3.7.1).
@@ -159,11 +159,10 @@ impl PoolUser {
 
     /// RFC 5352 §3.7.2: send again, and look for another registrar beside; after MAX-REQUEST-RETRANSMIT the user is told.
     pub(super) fn on_request_timeout(&mut self, now: Instant, id: u64) {
-        let Some(request) = self.requests.by_id.get_mut(&id) else {
+        let Some(request) = self.requests.by_id.get(&id) else {
             return;
         };
-        request.attempts += 1;
-        if request.attempts <= self.config.max_request_retransmit {
+        if now < request.deadline {
             self.hunt.search(now, &mut self.actions);
             self.send_request(now, id);
         } else {
@@ -200,6 +199,7 @@ impl PoolUser {
             self.counters.unexpected += 1;
             return;
         };
+        self.hunt.on_answered();
         // An answer is negative by its error, or by the lack of any element (RFC 5352 §2.2.6).
         if answer.error.is_some() || answer.elements.is_empty() {
             let causes = answer.error.map(faults::codes).unwrap_or_default();
@@ -238,6 +238,7 @@ impl PoolUser {
     /// An ASAP_ERROR names no request: the oldest one is taken to be meant, because registrars answer in order.
     pub(super) fn on_error(&mut self, now: Instant, causes: List<'_, Cause<'_>>) {
         let causes = faults::codes(causes);
+        self.hunt.on_answered();
         match self.requests.by_id.keys().next().copied() {
             Some(id) => self.fail_request(now, id, &ResolveError::Refused(causes)),
             None => self.actions.notify(Event::ErrorReported { causes }),

@@ -64,7 +64,7 @@ impl Cache {
         self.pools.insert(pool.clone(), cached);
     }
 
-    /// The pool, where it is not stale (RFC 5352 §3.3 C2, C4).
+    /// The pool, where it is not stale and has an element left (RFC 5352 §3.3 C2, C4).
     pub(super) fn fresh(
         &mut self,
         now: Instant,
@@ -74,6 +74,7 @@ impl Cache {
         self.pools
             .get_mut(pool)
             .filter(|pool| now.duration_since(pool.resolved) < stale_cache_value)
+            .filter(|pool| !pool.elements.is_empty())
     }
 
     pub(super) fn pool(&mut self, pool: &PoolHandle) -> Option<&mut CachedPool> {
@@ -103,7 +104,10 @@ impl CachedPool {
     pub(super) fn select(&mut self, excluded: &BTreeSet<PeId>, rng: &mut Rng) -> Option<&Element> {
         let usable = |element: &Element| {
             !excluded.contains(&element.id)
-                && matches!(element.user_transport.as_transport(), Transport::Sctp(_))
+                && matches!(
+                    element.user_transport.as_transport(),
+                    Transport::Sctp(sctp) if !sctp.addresses.is_empty()
+                )
         };
         let candidates: Vec<usize> = (0..self.elements.len())
             .filter(|index| usable(&self.elements[*index]))

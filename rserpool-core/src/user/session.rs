@@ -15,6 +15,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::{Event, PoolUser, ResolveError, SendError, SessionError, SessionId, Timer};
+use crate::hunt::SHORTEST;
 use crate::ids::{AssocId, PeId, PoolHandle, Ppid};
 use crate::machine::End;
 use crate::time::Instant;
@@ -54,6 +55,44 @@ pub(super) struct Session {
     heard: bool,
     pause: Duration,
     error: SessionError,
+}
+
+/// The associations asked for at one address. Answers come without a name: each is for whoever waits.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    waiting: BTreeSet<SessionId>,
+    /// Those whose session has lost interest.
+    lost: usize,
+}
+
+impl Calls {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.lost == 0
+    }
+
+    fn abandon(&mut self, id: SessionId) {
+        if self.waiting.remove(&id) {
+            self.lost += 1;
+        }
+    }
+
+    /// Who gets an association that is up.
+    fn take_answered(&mut self) -> Option<SessionId> {
+        let first = self.waiting.pop_first();
+        if first.is_none() {
+            self.lost = self.lost.saturating_sub(1);
+        }
+        first
+    }
+
+    /// Whose call has failed. The ones that were given up are the oldest.
+    fn take_failed(&mut self) -> Option<SessionId> {
+        if self.lost == 0 {
+            return self.waiting.pop_first();
+        }
+        self.lost -= 1;
+        None
+    }
 }
 
 impl PoolUser {
@@ -151,6 +190,9 @@ impl PoolUser {
         let Some(session) = self.sessions.get(&id) else {
             return;
         };
+        if session.failed.len() >= self.config.max_pool_elements {
+            return self.pause(now, id, SessionError::Unreachable);
+        }
         let pool_handle = session.pool_handle.clone();
         let stale = self.config.stale_cache_value;
         let fresh = self.cache.fresh(now, &pool_handle, stale).is_some();
@@ -187,10 +229,8 @@ impl PoolUser {
             element: pe_id,
             remote,
         };
-        self.connecting
-            .entry(remote)
-            .or_default()
-            .push_back(Some(id));
+        let calls = self.connecting.entry(remote).or_default();
+        calls.waiting.insert(id);
         self.timers
             .set(Timer::Connect(id), now + self.config.connect_timeout);
         // The PPID selects no endpoint here: a user's associations are each from a port of their own.
@@ -224,8 +264,9 @@ impl PoolUser {
         };
         session.error = error;
         session.failed.clear();
-        self.timers.set(Timer::Retry(id), now + session.pause);
-        session.pause = (session.pause * 2).min(self.config.failover_pause_max);
+        let pause = session.pause.max(SHORTEST);
+        self.timers.set(Timer::Retry(id), now + pause);
+        session.pause = pause.saturating_mul(2).min(self.config.failover_pause_max);
     }
 
     /// An association that a session asked for is up: the cookie goes first, then what waited (RFC 5352 §3.8).
@@ -279,37 +320,31 @@ impl PoolUser {
 
     /// The session that an association to one of `remote` is for. `None`: whoever asked for it has lost interest.
     fn take_connecting(&mut self, remote: &[SocketAddr]) -> Option<SessionId> {
-        for address in remote {
-            let Some(queue) = self.connecting.get_mut(address) else {
-                continue;
-            };
-            let index = queue.iter().position(Option::is_some).unwrap_or(0);
-            let taken = queue.remove(index).flatten();
-            if queue.is_empty() {
-                self.connecting.remove(address);
-            }
-            return taken;
+        let address = remote
+            .iter()
+            .find(|address| self.connecting.contains_key(address))?;
+        let calls = self.connecting.get_mut(address)?;
+        let taken = calls.take_answered();
+        if calls.is_empty() {
+            self.connecting.remove(address);
         }
-        None
+        taken
     }
 
     /// Nobody waits any more for the association that was asked for.
     fn abandon(&mut self, id: SessionId, remote: SocketAddr) {
-        let waiting = self.connecting.get_mut(&remote);
-        if let Some(entry) =
-            waiting.and_then(|queue| queue.iter_mut().find(|entry| **entry == Some(id)))
-        {
-            *entry = None;
+        if let Some(calls) = self.connecting.get_mut(&remote) {
+            calls.abandon(id);
         }
     }
 
     pub(super) fn on_element_connect_failed(&mut self, now: Instant, remote: SocketAddr) {
-        let Some(queue) = self.connecting.get_mut(&remote) else {
+        let Some(calls) = self.connecting.get_mut(&remote) else {
             self.counters.unexpected += 1;
             return;
         };
-        let failed = queue.pop_front().flatten();
-        if queue.is_empty() {
+        let failed = calls.take_failed();
+        if calls.is_empty() {
             self.connecting.remove(&remote);
         }
         if let Some(id) = failed {

@@ -1,0 +1,171 @@
+//! Announcements, dialects, and what a registrar is not meant to get (RFC 5352 §3.6).
+
+use super::*;
+
+#[test]
+fn announcements_are_scaled_by_the_number_of_registrars() {
+    // RFC 5352 §3.6: (N+1) × T6
+    let mut script = Script::new(|config| {
+        config.announce = true;
+        config.asap_addresses = vec![endpoint(1)];
+    });
+    let (waited, actions) = script.wait();
+    assert_eq!(waited, Duration::ZERO);
+    let [
+        Action::Announce {
+            ppid: Ppid::ASAP,
+            bytes,
+        },
+    ] = &actions[..]
+    else {
+        panic!("{actions:?}");
+    };
+    let Message::ServerAnnounce {
+        server_id,
+        transports,
+    } = asap::decode(bytes).expect("our own").message
+    else {
+        panic!("no announcement");
+    };
+    assert_eq!((server_id, transports.len()), (ID, 1));
+    for other in [2, 3] {
+        let message = Message::ServerAnnounce {
+            server_id: ServerId(other),
+            transports: List::EMPTY,
+        };
+        script.input(Input::Announcement {
+            source: endpoint(2),
+            ppid: Ppid::ASAP,
+            bytes: &message.to_bytes().expect("short"),
+        });
+    }
+    assert_eq!(script.wait().0, Duration::from_secs(1));
+    assert_eq!(script.wait().0, Duration::from_secs(3));
+    // Both are outdated in the meantime.
+    script.wait();
+    script.wait();
+    assert_eq!(script.wait().0, Duration::from_secs(1));
+}
+
+#[test]
+fn what_is_not_meant_for_a_registrar_is_counted_and_ignored() {
+    let mut script = Script::with_element();
+    let cookie = Message::Cookie { cookie: b"x" };
+    assert_eq!(script.asap(1, &cookie), []);
+    assert_eq!(script.acknowledge(9, 1), []);
+    let association = AssocId(1);
+    for ppid in [Ppid::ENRP, Ppid(0)] {
+        script.input(Input::Message {
+            association,
+            ppid,
+            stream: 0,
+            bytes: b"1234",
+        });
+    }
+    script.message(99, b"nobody");
+    script.input(Input::Announcement {
+        source: endpoint(2),
+        ppid: Ppid::ENRP,
+        bytes: b"1234",
+    });
+    assert_eq!(script.actions(), []);
+    assert_eq!(script.registrar.counters.unexpected, 6);
+}
+
+#[test]
+fn announcements_need_no_address_and_no_period() {
+    // RFC 5352 §2.2.10: transport parameters are optional
+    let mut script = Script::new(|config| {
+        config.announce = true;
+        config.t6_serverannounce = Duration::ZERO;
+    });
+    let (_, actions) = script.wait();
+    let [Action::Announce { bytes, .. }] = &actions[..] else {
+        panic!("{actions:?}");
+    };
+    let Message::ServerAnnounce { transports, .. } = asap::decode(bytes).expect("ours").message
+    else {
+        panic!("no announcement");
+    };
+    assert!(transports.is_empty());
+    assert_eq!(script.wait().0, Duration::from_millis(1));
+}
+
+#[test]
+fn announcements_of_others_are_capped_and_checked() {
+    let mut script = Script::new(|_| {});
+    let announce = |script: &mut Script, bytes: &[u8]| {
+        script.input(Input::Announcement {
+            source: endpoint(2),
+            ppid: Ppid::ASAP,
+            bytes,
+        });
+    };
+    for other in 1..=300 {
+        let message = Message::ServerAnnounce {
+            server_id: ServerId(other),
+            transports: List::EMPTY,
+        };
+        announce(&mut script, &message.to_bytes().expect("short"));
+    }
+    let own = Message::ServerAnnounce {
+        server_id: ID,
+        transports: List::EMPTY,
+    };
+    announce(&mut script, &own.to_bytes().expect("short"));
+    announce(&mut script, b"x");
+    let cookie = Message::Cookie { cookie: b"x" };
+    announce(&mut script, &cookie.to_bytes().expect("short"));
+    let counters = script.registrar.counters();
+    assert_eq!((counters.malformed, counters.unexpected), (1, 1));
+    assert_eq!(script.registrar.announcer.len(), 256);
+    while script.registrar.poll_timeout().is_some() {
+        script.wait();
+    }
+    assert_eq!(script.registrar.announcer.len(), 0);
+}
+
+#[test]
+fn a_registrar_has_the_identifier_that_it_was_given_or_a_random_one() {
+    assert_eq!(Script::new(|_| {}).registrar.id(), ID);
+    for id in [None, Some(ServerId(0))] {
+        let drawn = Script::new(|config| config.server_id = id).registrar.id();
+        assert!(drawn != ServerId(0) && drawn != ID);
+    }
+}
+
+#[test]
+fn announcements_are_remembered_longer_where_there_are_many() {
+    // RFC 5352 §3.6: N is the number of registrars found
+    for (others, outdated) in [(1, 5), (2, 6), (3, 8), (4, 10)] {
+        let mut script = Script::new(|_| {});
+        for other in 1..=others {
+            let message = Message::ServerAnnounce {
+                server_id: ServerId(other),
+                transports: List::EMPTY,
+            };
+            script.input(Input::Announcement {
+                source: endpoint(2),
+                ppid: Ppid::ASAP,
+                bytes: &message.to_bytes().expect("short"),
+            });
+        }
+        while script.registrar.poll_timeout().is_some() {
+            script.wait();
+        }
+        assert_eq!(script.now, Instant::EPOCH + Duration::from_secs(outdated));
+    }
+}
+
+#[test]
+fn the_reference_implementation_has_timers_of_its_own() {
+    let rfc = Config::for_dialect(Dialect::Rfc);
+    let rsplib = Config::for_dialect(Dialect::Rsplib);
+    assert_eq!(
+        (rfc.dialect, rsplib.dialect),
+        (Dialect::Rfc, Dialect::Rsplib)
+    );
+    assert_eq!((rfc.default_items, rsplib.default_items), (128, 3));
+    let seconds = |config: &Config| config.keep_alive_interval.as_secs();
+    assert_eq!((seconds(&rfc), seconds(&rsplib)), (30, 5));
+}
