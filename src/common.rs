@@ -302,6 +302,11 @@ pub(crate) fn run(log: &str, command: impl Future<Output = Result<(), Failure>>)
         runtime.shutdown_background();
         result
     });
+    exit_code(result)
+}
+
+/// Says why a subcommand failed, if it did.
+pub(crate) fn exit_code(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

@@ -1,5 +1,7 @@
 //! `rserpool sim`: worlds with faults, a seed each, on all cores.
 
+mod policies;
+
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::time::Duration;
@@ -8,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use crate::common::DialectName;
+use crate::common::{DialectName, Output, exit_code};
 use clap::{Parser, ValueEnum};
 use rserpool_sim::{Distribution, Mix, Options, Report, run, run_traced};
 use serde_json::json;
@@ -45,12 +47,17 @@ pub(crate) struct Args {
     /// The form of the summary.
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
+    /// What is simulated: registrars, elements and users under faults, or how the policies share the load.
+    #[arg(long, value_enum, default_value = "faults")]
+    scenario: Scenario,
+    #[command(flatten)]
+    policies: policies::PolicyArgs,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Output {
-    Table,
-    Json,
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    Faults,
+    Policies,
 }
 
 fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
@@ -288,7 +295,11 @@ fn to_json(summary: &Summary, options: &Options, wall: Duration) -> serde_json::
     })
 }
 
+/// Runs the worlds, or the comparison of the policies.
 pub(crate) fn simulate(args: &Args) -> ExitCode {
+    if args.scenario == Scenario::Policies {
+        return exit_code(policies::show(&args.policies, args.output));
+    }
     let mut options = Options::default();
     options.mix = args.mix;
     options.registrars = args.registrars;
