@@ -58,7 +58,7 @@ pub(crate) fn show(args: &PolicyArgs, output: Output) -> Result<(), Failure> {
     let rows = run(&options, &mut |progress: Progress| {
         let percent = progress.done * 100 / progress.total.max(1);
         // A line now and then where nobody watches, a counter where somebody does.
-        if percent > told && (terminal || percent % 10 == 0) {
+        if percent > told && (terminal || percent.is_multiple_of(10)) {
             told = percent;
             let end = if terminal { '\r' } else { '\n' };
             eprint!("{percent} % of {} runs{end}", progress.total);

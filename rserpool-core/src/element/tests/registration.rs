@@ -267,6 +267,12 @@ fn only_the_home_acknowledges_a_deregistration() {
     script.element.deregister(script.now);
     script.actions();
     script.deregistered(2, None);
+    let other = Message::DeregistrationResponse {
+        pool_handle: POOL,
+        pe_id: PeId(0x12),
+        error: None,
+    };
+    script.asap(1, &other);
     assert_eq!(script.actions(), []);
     script.deregistered(1, None);
     let acknowledged = true;
