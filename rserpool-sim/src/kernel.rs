@@ -57,6 +57,8 @@ pub(crate) struct EndState {
     pub(crate) remote: SocketAddr,
     /// Whether the machine knows of it.
     pub(crate) told: bool,
+    /// Whether the machine asked for it, and is owed an answer.
+    pub(crate) called: bool,
     /// When its end comes, where that is on the way already.
     ending: Option<Instant>,
     /// When the last thing that is on its way comes: nothing overtakes.
@@ -182,6 +184,7 @@ impl World {
                 local,
                 remote,
                 told: false,
+                called: end == near,
                 ending: None,
                 last: self.now,
                 backlog: VecDeque::new(),
@@ -349,9 +352,9 @@ impl World {
         }
     }
 
-    /// The end is taken out; says whether the machine knew of it.
-    pub(crate) fn close(&mut self, end: EndId) -> bool {
-        self.kernel.remove(end).is_some_and(|state| state.told)
+    /// The end is taken out of the kernel.
+    pub(crate) fn close(&mut self, end: EndId) -> Option<EndState> {
+        self.kernel.remove(end)
     }
 
     /// All associations of a host end; the others are told, or notice by the silence.

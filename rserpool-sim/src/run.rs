@@ -353,8 +353,11 @@ impl Run {
         while self.world.now() < end && self.report.violations.is_empty() {
             let next = (self.world.now() + pause).min(end);
             self.advance_quietly(next);
-            agreed |= self.world.registrars_agree();
-            self.check_agreement(agreed, begin);
+            let disagreement = self.world.disagreement();
+            agreed |= disagreement.is_none();
+            if !agreed {
+                self.check_agreement(disagreement, begin);
+            }
             match (self.world.divergence(), converged) {
                 (Some(_), _) => (converged, pause) = (None, Duration::from_secs(1)),
                 (None, None) => {
@@ -383,13 +386,16 @@ impl Run {
     }
 
     /// After a partition, equal states within two heartbeats and the time of a transfer.
-    fn check_agreement(&mut self, agreed: bool, begin: Instant) {
+    fn check_agreement(&mut self, disagreement: Option<String>, begin: Instant) {
         let config = Config::for_dialect(self.options.dialect);
         let limit = config.peer_heartbeat_cycle * 2 + config.max_time_no_response;
-        let late = self.world.now().duration_since(begin) > limit;
+        let now = self.world.now();
+        let late = now.duration_since(begin) > limit;
+        // At the start, nobody has promised that.
         let started = self.report.rounds > 0;
-        if self.options.mix == Mix::Partition && started && !agreed && late {
-            let text = format!("{:?} no agreement since {begin:?}", self.world.now());
+        if self.options.mix == Mix::Partition && started && late {
+            let text = disagreement.unwrap_or_default();
+            let text = format!("{now:?} I9: no agreement since {begin:?}: {text}");
             self.report.violations.push(text);
         }
     }

@@ -417,13 +417,20 @@ impl World {
     }
 
     fn hand_in_end(&mut self, end: EndId, how: End) {
-        if self.close(end) {
-            let input = Input::Disconnected {
+        let Some(state) = self.close(end) else {
+            return;
+        };
+        let input = match state.told {
+            true => Input::Disconnected {
                 association: end.1,
                 end: how,
-            };
-            self.nodes[end.0.index()].handle_input(self.now, input);
-        }
+            },
+            false if state.called => Input::ConnectFailed {
+                remote: state.remote,
+            },
+            false => return,
+        };
+        self.nodes[end.0.index()].handle_input(self.now, input);
     }
 
     fn hash_delivery(&mut self, id: NodeId, delivery: &Delivery) {

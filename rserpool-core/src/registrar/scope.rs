@@ -176,6 +176,13 @@ impl Registrar {
         }
     }
 
+    /// The peer owns elements of which only others have told: what it says of them is fetched, even where the checksums agree.
+    pub(super) fn expect_news(&mut self, id: ServerId) {
+        if let Some(server) = self.scope.servers.get_mut(&id) {
+            server.outdated = true;
+        }
+    }
+
     /// Makes `id` a peer whose silence is watched. `None` where there is no room.
     pub(super) fn ensure_server(&mut self, now: Instant, id: ServerId) -> Option<()> {
         if self.scope.servers.contains_key(&id) {

@@ -324,6 +324,7 @@ impl Registrar {
         }
         if let Some(rival) = rival {
             self.handlespace.set_home(key, rival);
+            self.expect_news(rival);
             return;
         }
         if let Some(element) = self.handlespace.deregister(key) {
