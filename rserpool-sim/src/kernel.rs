@@ -21,6 +21,8 @@ use crate::NodeId;
 pub(crate) enum Delivery {
     Connected {
         association: AssocId,
+        /// Whether the machine asked for it, and is owed an answer by that remote address.
+        asked: Option<SocketAddr>,
     },
     ConnectFailed {
         remote: SocketAddr,
@@ -57,8 +59,6 @@ pub(crate) struct EndState {
     pub(crate) remote: SocketAddr,
     /// Whether the machine knows of it.
     pub(crate) told: bool,
-    /// Whether the machine asked for it, and is owed an answer.
-    pub(crate) called: bool,
     /// When its end comes, where that is on the way already.
     ending: Option<Instant>,
     /// When the last thing that is on its way comes: nothing overtakes.
@@ -129,6 +129,7 @@ impl World {
             // It is up already, and said so again.
             return self.arrive(end, Duration::ZERO, |association| Delivery::Connected {
                 association,
+                asked: Some(remote),
             });
         }
         let delay = self.delay();
@@ -150,6 +151,7 @@ impl World {
         if let Some(&end) = self.kernel.pairs.get(&(local, remote)) {
             return self.arrive(end, Duration::ZERO, |association| Delivery::Connected {
                 association,
+                asked: Some(remote),
             });
         }
         let failed = Delivery::ConnectFailed { remote };
@@ -184,7 +186,6 @@ impl World {
                 local,
                 remote,
                 told: false,
-                called: end == near,
                 ending: None,
                 last: self.now,
                 backlog: VecDeque::new(),
@@ -194,7 +195,8 @@ impl World {
         }
         for end in [far, near] {
             let delay = self.delay();
-            self.arrive(end, delay, |association| Delivery::Connected { association });
+            let asked = (end == near).then_some(remote);
+            self.arrive(end, delay, |association| Delivery::Connected { association, asked });
         }
     }
 

@@ -368,13 +368,16 @@ impl World {
                     self.nodes[id.index()].handle_input(now, input);
                 }
             }
-            Delivery::Connected { association } => {
+            Delivery::Connected { association, asked } => {
                 if let Some(up) = self.kernel.ends.get_mut(&end(association)) {
                     up.told = true;
                     let input = Input::Connected {
                         association: *association,
                         remote: &[up.remote],
                     };
+                    self.nodes[id.index()].handle_input(now, input);
+                } else if let Some(remote) = *asked {
+                    let input = Input::ConnectFailed { remote };
                     self.nodes[id.index()].handle_input(now, input);
                 }
             }
@@ -420,17 +423,13 @@ impl World {
         let Some(state) = self.close(end) else {
             return;
         };
-        let input = match state.told {
-            true => Input::Disconnected {
+        if state.told {
+            let input = Input::Disconnected {
                 association: end.1,
                 end: how,
-            },
-            false if state.called => Input::ConnectFailed {
-                remote: state.remote,
-            },
-            false => return,
-        };
-        self.nodes[end.0.index()].handle_input(self.now, input);
+            };
+            self.nodes[end.0.index()].handle_input(self.now, input);
+        }
     }
 
     fn hash_delivery(&mut self, id: NodeId, delivery: &Delivery) {
@@ -439,7 +438,7 @@ impl World {
             Delivery::Message {
                 association, bytes, ..
             } => (at, 0, association, bytes).hash(&mut self.hash),
-            Delivery::Connected { association } => (at, 1, association).hash(&mut self.hash),
+            Delivery::Connected { association, .. } => (at, 1, association).hash(&mut self.hash),
             Delivery::ConnectFailed { remote } => (at, 2, remote).hash(&mut self.hash),
             Delivery::Disconnected { association, end } => {
                 (at, 3, association, *end == End::Lost).hash(&mut self.hash);

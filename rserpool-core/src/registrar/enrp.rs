@@ -234,13 +234,18 @@ impl Registrar {
 
     /// Whether an element of one's own is left to the peer that claims it.
     fn yields(&mut self, now: Instant, key: ElementKey, claimant: ServerId) -> bool {
-        let registered_here = self
-            .watches
-            .get(&key)
-            .is_some_and(|watch| watch.registered && watch.association.is_some());
-        if registered_here {
-            self.contest(now, key, claimant);
-            return false;
+        let watch = self.watches.get(&key);
+        let (registered, up) = watch.map_or((false, false), |watch| {
+            (watch.registered, watch.association.is_some())
+        });
+        match (registered, up) {
+            (true, true) => {
+                self.contest(now, key, claimant);
+                return false;
+            }
+            // It has left.
+            (true, false) => return true,
+            (false, _) => {}
         }
         if self.config.dialect.takeover_yields(self.id, claimant) {
             return true;

@@ -16,9 +16,10 @@ use crate::wire::enrp::UpdateAction;
 pub(super) struct Watch {
     /// The association it registered on, while it lasts.
     pub(super) association: Option<AssocId>,
-    /// Whether it registered on that association, not only answered on it.
+    /// Whether the element takes this registrar for its home on that association: it registered there, or said yes when it was
+    /// asked to.
     pub(super) registered: bool,
-    /// Whether it is to adopt this registrar as its home.
+    /// Whether it is to adopt this registrar as its home: the next question says so.
     claiming: bool,
     /// Another registrar that says that the element is its own: believed where the element does not answer.
     rival: Option<ServerId>,
@@ -210,7 +211,10 @@ impl Registrar {
             return;
         };
         watch.reporters.clear();
-        watch.claiming = false;
+        // Who acknowledges the H flag has this registrar as its home (RFC 5352 §3.4 KA2.4). Who only answers may have another
+        // one, and is asked next time.
+        watch.registered |= watch.claiming;
+        watch.claiming = !watch.registered;
         let contested = watch.rival.take().is_some();
         self.schedule(now, key);
         if contested {
@@ -221,8 +225,10 @@ impl Registrar {
     /// Another registrar says that it owns an element that is registered here. The element is asked, and decides: its answer is
     /// announced, its silence leaves it to the other one. However often that one says so, there is one question at a time.
     pub(super) fn contest(&mut self, now: Instant, key: ElementKey, rival: ServerId) {
+        let asked = self.timers.is_set(Timer::Acknowledgement(key));
         if let Some(watch) = self.watches.get_mut(&key) {
             watch.rival = Some(rival);
+            watch.claiming |= !asked;
         }
         self.ask(now, key);
     }
@@ -281,8 +287,13 @@ impl Registrar {
             self.on_enrp_disconnected(now, server, association);
         }
         for key in peer.elements {
-            if let Some(watch) = self.watches.get_mut(&key) {
-                watch.association = None;
+            let Some(watch) = self.watches.get_mut(&key) else {
+                continue;
+            };
+            watch.association = None;
+            if let Some(rival) = watch.rival {
+                self.yield_to(rival, key);
+                continue;
             }
             self.timers.cancel(Timer::Acknowledgement(key));
             self.ask(now, key);
@@ -301,6 +312,13 @@ impl Registrar {
         self.watches.entry(key).or_default().claiming = true;
         self.timers.cancel(Timer::Acknowledgement(key));
         self.ask(now, key);
+    }
+
+    /// An element that a rival calls its own is no longer one's own.
+    fn yield_to(&mut self, rival: ServerId, key: ElementKey) {
+        self.unwatch(key);
+        self.handlespace.set_home(key, rival);
+        self.expect_news(rival);
     }
 
     /// An element of one's own has a new home: it is watched no longer.
@@ -323,9 +341,7 @@ impl Registrar {
             self.dismiss(association, key);
         }
         if let Some(rival) = rival {
-            self.handlespace.set_home(key, rival);
-            self.expect_news(rival);
-            return;
+            return self.yield_to(rival, key);
         }
         if let Some(element) = self.handlespace.deregister(key) {
             self.actions.notify(Event::Removed {
