@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rserpool_core::{AssocId, End, Instant, Ppid};
 
 use crate::network::{Cut, CutId};
-use crate::node::endpoint;
+use crate::node::{Life, endpoint};
 use crate::world::{Due, World};
 use crate::NodeId;
 
@@ -145,7 +145,8 @@ impl World {
             ..
         } = attempt;
         let caller = &self.nodes[from.index()];
-        if caller.starts != attempt.starts {
+        let dead = !matches!(caller.life, Life::Running | Life::Paused);
+        if dead || caller.starts != attempt.starts {
             return;
         }
         if let Some(&end) = self.kernel.pairs.get(&(local, remote)) {

@@ -203,16 +203,12 @@ impl Registrar {
             return None;
         }
         let known = self.handlespace.find(pool_handle, element.id);
-        if let Some(key) = known {
-            let home = self.handlespace.get(key)?.home;
-            if home == self.id && !self.yields(now, key, element.home_id) {
-                return None;
-            }
-            if home == self.id {
-                self.let_go(key);
-            } else if home != element.home_id {
-                self.unmark(home, key);
-            }
+        let home = known.and_then(|key| self.handlespace.get(key)).map(|known| known.home);
+        if let Some(key) = known
+            && home == Some(self.id)
+            && !self.yields(now, key, element.home_id)
+        {
+            return None;
         }
         let life = self.config.dialect.life_from_wire(element.life);
         let new = NewElement {
@@ -223,13 +219,17 @@ impl Registrar {
             policy: element.policy,
             asap_transport: element.asap_transport,
         };
-        match self.handlespace.register(pool_handle, &new) {
-            Ok(registered) => Some(registered.key),
-            Err(_) => {
-                self.counters.refused += 1;
-                None
-            }
+        // Only what is really the other one's afterwards is let go.
+        let Ok(registered) = self.handlespace.register(pool_handle, &new) else {
+            self.counters.refused += 1;
+            return None;
+        };
+        match home {
+            Some(home) if home == self.id => self.let_go(registered.key),
+            Some(home) if home != element.home_id => self.unmark(home, registered.key),
+            _ => {}
         }
+        Some(registered.key)
     }
 
     /// Whether an element of one's own is left to the peer that claims it.
