@@ -367,6 +367,14 @@ impl Run {
                 (None, Some(_)) => {}
             }
         }
+        // An element that happens to renew its registration at this moment is given the time to do so.
+        for _ in 0..5 {
+            if self.world.divergence().is_none() || !self.report.violations.is_empty() {
+                break;
+            }
+            let next = self.world.now() + Duration::from_secs(1);
+            self.advance_quietly(next);
+        }
         self.world.check_thoroughly();
         self.listen();
         self.report.rounds += 1;

@@ -401,6 +401,11 @@ impl Registrar {
     pub(super) fn on_heartbeat(&mut self, now: Instant) {
         self.announce_presence();
         self.call_contacts();
+        // Whoever owns elements is watched, however it came to own them.
+        let owners: Vec<_> = self.handlespace.owners().filter(|id| *id != self.id).collect();
+        for owner in owners {
+            self.ensure_server(now, owner);
+        }
         self.timers
             .set(Timer::Heartbeat, now + self.config.peer_heartbeat_cycle);
     }

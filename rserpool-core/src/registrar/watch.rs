@@ -291,7 +291,9 @@ impl Registrar {
                 continue;
             };
             watch.association = None;
-            if let Some(rival) = watch.rival {
+            if let Some(rival) = watch.rival.take()
+                && self.scope.servers.contains_key(&rival)
+            {
                 self.yield_to(rival, key);
                 continue;
             }
@@ -332,7 +334,7 @@ impl Registrar {
         let association = watch.and_then(|watch| watch.association);
         let rival = watch.and_then(|watch| watch.rival);
         let unreachable = matches!(reason, Removal::Unreachable | Removal::Reported);
-        let rival = rival.filter(|_| unreachable);
+        let rival = rival.filter(|rival| unreachable && self.scope.servers.contains_key(rival));
         if rival.is_none() {
             self.announce_update(UpdateAction::Delete, key);
         }
