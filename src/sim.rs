@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use clap::{Parser, ValueEnum};
 use crate::common::DialectName;
+use clap::{Parser, ValueEnum};
 use rserpool_sim::{Distribution, Mix, Options, Report, run, run_traced};
 use serde_json::json;
 
@@ -54,7 +54,10 @@ enum Output {
 }
 
 fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
-    let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text:?}: {error}"));
+    let number = |text: &str| {
+        text.parse::<u64>()
+            .map_err(|error| format!("{text:?}: {error}"))
+    };
     let range = match text.split_once("..") {
         Some((from, to)) => number(from)?..number(to)?,
         None => {
@@ -104,7 +107,9 @@ impl Summary {
         self.rounds += report.rounds;
         self.requests += report.requests;
         // Whatever the order in which the worlds end.
-        self.hash = self.hash.wrapping_add(report.trace_hash.rotate_left((report.seed % 64) as u32));
+        self.hash = self
+            .hash
+            .wrapping_add(report.trace_hash.rotate_left((report.seed % 64) as u32));
         let parts = [
             ("failure detection", &report.detection),
             ("takeover", &report.takeover),
@@ -146,7 +151,9 @@ fn run_worlds(args: &Args, options: &Options) -> ExitCode {
         }
         done.store(true, Ordering::Relaxed);
     });
-    let mut summary = summary.into_inner().unwrap_or_else(|error| error.into_inner());
+    let mut summary = summary
+        .into_inner()
+        .unwrap_or_else(|error| error.into_inner());
     summary.failed.sort_by_key(|report| report.seed);
     let wall = begin.elapsed();
     match args.output {
@@ -214,7 +221,10 @@ fn print_table(summary: &Summary, options: &Options, wall: Duration) {
     println!("simulated s per s of core {:>12.0}", summary.speed());
     println!("wall time, s              {:>12.1}", wall.as_secs_f64());
     println!("trace hash            {:016x}", summary.hash);
-    println!("\n{:<20}{:>8}{:>9}{:>9}{:>9}{:>9}", "seconds", "count", "median", "90 %", "99 %", "most");
+    println!(
+        "\n{:<20}{:>8}{:>9}{:>9}{:>9}{:>9}",
+        "seconds", "count", "median", "90 %", "99 %", "most"
+    );
     for (name, times) in &summary.distributions {
         let [median, ninety, most_of, most] =
             [500, 900, 990, 1000].map(|permille| times.quantile(permille).as_secs_f64());

@@ -58,12 +58,18 @@ const ELEMENT: &str = "000a 0028 01020304 11121314 0000012c \
 fn registration_and_deregistration() {
     let addresses = [address()];
     check(
-        Message::Registration { pool_handle: POOL, pool_element: element(&addresses) },
+        Message::Registration {
+            pool_handle: POOL,
+            pool_element: element(&addresses),
+        },
         0,
         &format!("01 00 0038 | {HANDLE} | {ELEMENT}"),
     );
     check(
-        Message::Deregistration { pool_handle: POOL, pe_id: ID },
+        Message::Deregistration {
+            pool_handle: POOL,
+            pe_id: ID,
+        },
         0,
         &format!("02 00 0018 | {HANDLE_AND_ID}"),
     );
@@ -71,7 +77,10 @@ fn registration_and_deregistration() {
 
 #[test]
 fn registration_responses() {
-    let causes = [Cause { code: CauseCode::UNKNOWN_POOL_HANDLE, info: &[] }];
+    let causes = [Cause {
+        code: CauseCode::UNKNOWN_POOL_HANDLE,
+        info: &[],
+    }];
     let error = Some(List::Slice(&causes[..]));
     let response = |rejected, error| Message::RegistrationResponse {
         rejected,
@@ -79,12 +88,32 @@ fn registration_responses() {
         pe_id: ID,
         error,
     };
-    check(response(false, None), 0, &format!("03 00 0018 | {HANDLE_AND_ID}"));
-    check(response(true, error), 1, &format!("03 01 0020 | {HANDLE_AND_ID} | {UNKNOWN_POOL}"));
-    check(response(false, error), 0, &format!("03 00 0020 | {HANDLE_AND_ID} | {UNKNOWN_POOL}"));
-    let response = |error| Message::DeregistrationResponse { pool_handle: POOL, pe_id: ID, error };
+    check(
+        response(false, None),
+        0,
+        &format!("03 00 0018 | {HANDLE_AND_ID}"),
+    );
+    check(
+        response(true, error),
+        1,
+        &format!("03 01 0020 | {HANDLE_AND_ID} | {UNKNOWN_POOL}"),
+    );
+    check(
+        response(false, error),
+        0,
+        &format!("03 00 0020 | {HANDLE_AND_ID} | {UNKNOWN_POOL}"),
+    );
+    let response = |error| Message::DeregistrationResponse {
+        pool_handle: POOL,
+        pe_id: ID,
+        error,
+    };
     check(response(None), 0, &format!("04 00 0018 | {HANDLE_AND_ID}"));
-    check(response(error), 0, &format!("04 00 0020 | {HANDLE_AND_ID} | {UNKNOWN_POOL}"));
+    check(
+        response(error),
+        0,
+        &format!("04 00 0020 | {HANDLE_AND_ID} | {UNKNOWN_POOL}"),
+    );
 }
 
 #[test]
@@ -105,7 +134,10 @@ fn handle_resolution() {
 fn handle_resolution_responses() {
     let addresses = [address()];
     let elements = [element(&addresses), element(&addresses)];
-    let causes = [Cause { code: CauseCode::UNKNOWN_POOL_HANDLE, info: &[] }];
+    let causes = [Cause {
+        code: CauseCode::UNKNOWN_POOL_HANDLE,
+        info: &[],
+    }];
     let positive = |accepted, policy| Message::HandleResolutionResponse {
         accepted,
         pool_handle: POOL,
@@ -118,7 +150,11 @@ fn handle_resolution_responses() {
         1,
         &format!("06 01 0068 | {HANDLE} | 0008 0008 00000001 | {ELEMENT} | {ELEMENT}"),
     );
-    check(positive(false, None), 0, &format!("06 00 0060 | {HANDLE} | {ELEMENT} | {ELEMENT}"));
+    check(
+        positive(false, None),
+        0,
+        &format!("06 00 0060 | {HANDLE} | {ELEMENT} | {ELEMENT}"),
+    );
     let negative = Message::HandleResolutionResponse {
         accepted: false,
         pool_handle: POOL,
@@ -126,7 +162,11 @@ fn handle_resolution_responses() {
         pool_elements: List::EMPTY,
         error: Some(List::Slice(&causes)),
     };
-    check(negative, 0, &format!("06 00 0018 | {HANDLE} | {UNKNOWN_POOL}"));
+    check(
+        negative,
+        0,
+        &format!("06 00 0018 | {HANDLE} | {UNKNOWN_POOL}"),
+    );
 }
 
 #[test]
@@ -137,17 +177,35 @@ fn keep_alive_and_unreachable() {
         pool_handle: POOL,
         pe_id,
     };
-    check(keep_alive(false, None), 0, &format!("07 00 0014 11121314 | {HANDLE}"));
-    check(keep_alive(true, None), 1, &format!("07 01 0014 11121314 | {HANDLE}"));
-    // An extension: which element is meant.
-    check(keep_alive(true, Some(ID)), 1, &format!("07 01 001c 11121314 | {HANDLE_AND_ID}"));
     check(
-        Message::EndpointKeepAliveAck { pool_handle: POOL, pe_id: ID },
+        keep_alive(false, None),
+        0,
+        &format!("07 00 0014 11121314 | {HANDLE}"),
+    );
+    check(
+        keep_alive(true, None),
+        1,
+        &format!("07 01 0014 11121314 | {HANDLE}"),
+    );
+    // An extension: which element is meant.
+    check(
+        keep_alive(true, Some(ID)),
+        1,
+        &format!("07 01 001c 11121314 | {HANDLE_AND_ID}"),
+    );
+    check(
+        Message::EndpointKeepAliveAck {
+            pool_handle: POOL,
+            pe_id: ID,
+        },
         0,
         &format!("08 00 0018 | {HANDLE_AND_ID}"),
     );
     check(
-        Message::EndpointUnreachable { pool_handle: POOL, pe_id: ID },
+        Message::EndpointUnreachable {
+            pool_handle: POOL,
+            pe_id: ID,
+        },
         0,
         &format!("09 00 0018 | {HANDLE_AND_ID}"),
     );
@@ -156,7 +214,10 @@ fn keep_alive_and_unreachable() {
 #[test]
 fn server_announce() {
     check(
-        Message::ServerAnnounce { server_id: SERVER, transports: List::EMPTY },
+        Message::ServerAnnounce {
+            server_id: SERVER,
+            transports: List::EMPTY,
+        },
         0,
         "0a 00 0008 11121314",
     );
@@ -174,7 +235,10 @@ fn server_announce() {
         },
     ];
     check(
-        Message::ServerAnnounce { server_id: SERVER, transports: List::Slice(&transports) },
+        Message::ServerAnnounce {
+            server_id: SERVER,
+            transports: List::Slice(&transports),
+        },
         0,
         "0a 00 003c 11121314 \
          | 0004 0024 0f17 0000 0001 0008 c0000201 0002 0014 20010db8000000000000000000000001 \
@@ -184,8 +248,16 @@ fn server_announce() {
 
 #[test]
 fn cookies() {
-    check(Message::Cookie { cookie: b"state" }, 0, "0b 00 0010 | 000d 0009 7374617465 000000");
-    check(Message::CookieEcho { cookie: b"state" }, 0, "0c 00 0010 | 000d 0009 7374617465 000000");
+    check(
+        Message::Cookie { cookie: b"state" },
+        0,
+        "0b 00 0010 | 000d 0009 7374617465 000000",
+    );
+    check(
+        Message::CookieEcho { cookie: b"state" },
+        0,
+        "0c 00 0010 | 000d 0009 7374617465 000000",
+    );
     check(Message::Cookie { cookie: b"" }, 0, "0b 00 0008 | 000d 0004");
 }
 
@@ -193,7 +265,10 @@ fn cookies() {
 fn business_card() {
     let addresses = [address()];
     check(
-        Message::BusinessCard { pool_handle: POOL, pool_elements: List::Slice(&[element(&addresses)]) },
+        Message::BusinessCard {
+            pool_handle: POOL,
+            pool_elements: List::Slice(&[element(&addresses)]),
+        },
         0,
         &format!("0d 00 0038 | {HANDLE} | {ELEMENT}"),
     );
@@ -202,11 +277,19 @@ fn business_card() {
 #[test]
 fn error() {
     let causes = [
-        Cause { code: CauseCode::LACK_OF_RESOURCES, info: &[] },
-        Cause { code: CauseCode::SECURITY, info: &[] },
+        Cause {
+            code: CauseCode::LACK_OF_RESOURCES,
+            info: &[],
+        },
+        Cause {
+            code: CauseCode::SECURITY,
+            info: &[],
+        },
     ];
     check(
-        Message::Error { causes: List::Slice(&causes) },
+        Message::Error {
+            causes: List::Slice(&causes),
+        },
         0,
         "0e 00 0010 | 000c 000c | 0006 0004 | 000a 0004",
     );
@@ -217,6 +300,10 @@ fn flags_that_mean_nothing_are_ignored() {
     let bytes = hex(&format!("05 fe 0010 | {HANDLE}"));
     let decoded = asap::decode(&bytes).expect("it is valid");
     assert_eq!(decoded.flags, 0xfe);
-    let message = Message::HandleResolution { subscribe: false, pool_handle: POOL, items: None };
+    let message = Message::HandleResolution {
+        subscribe: false,
+        pool_handle: POOL,
+        items: None,
+    };
     assert_eq!(decoded.message, message);
 }

@@ -19,7 +19,11 @@ const IDS: &str = "a1a2a3a4 b1b2b3b4";
 
 /// Encodes to these bytes with these flags, and decodes from them.
 fn check(body: MessageBody<'_>, flags: u8, expected: &str) {
-    let message = Message { sender: SENDER, receiver: RECEIVER, body };
+    let message = Message {
+        sender: SENDER,
+        receiver: RECEIVER,
+        body,
+    };
     let name = Message::name_of(message.message_type()).expect("a name");
     let expected = hex(expected);
     let bytes = message.to_bytes().expect("it fits");
@@ -44,7 +48,10 @@ fn sctp(port: u16, addresses: &[IpAddr]) -> SctpTransport<'_> {
 }
 
 fn server(id: ServerId, addresses: &[IpAddr]) -> ServerInformation<'_> {
-    ServerInformation { id, transport: sctp(9901, addresses) }
+    ServerInformation {
+        id,
+        transport: sctp(9901, addresses),
+    }
 }
 
 /// The transport of a server: RFC 5354 §3.11.
@@ -55,7 +62,10 @@ fn element(addresses: &[IpAddr]) -> PoolElement<'_> {
         id: PeId(5),
         home_id: SENDER,
         life: 300,
-        user_transport: Transport::Udp { port: 7, address: address() },
+        user_transport: Transport::Udp {
+            port: 7,
+            address: address(),
+        },
         policy: Policy::WeightedRandom { weight: 2 },
         asap_transport: Some(sctp(3863, addresses)),
     }
@@ -97,10 +107,20 @@ fn handle_table_response() {
     let addresses = [address()];
     let elements = [element(&addresses), element(&addresses)];
     let pools = [
-        Pool { pool_handle: b"one", pool_elements: List::Slice(&elements) },
-        Pool { pool_handle: b"three", pool_elements: List::Slice(&elements[..1]) },
+        Pool {
+            pool_handle: b"one",
+            pool_elements: List::Slice(&elements),
+        },
+        Pool {
+            pool_handle: b"three",
+            pool_elements: List::Slice(&elements[..1]),
+        },
     ];
-    let response = |rejected, more, pools| MessageBody::HandleTableResponse { rejected, more, pools };
+    let response = |rejected, more, pools| MessageBody::HandleTableResponse {
+        rejected,
+        more,
+        pools,
+    };
     check(
         response(false, true, List::Slice(&pools)),
         2,
@@ -109,9 +129,21 @@ fn handle_table_response() {
              | 0009 0009 7468726565 000000 | {ELEMENT}"
         ),
     );
-    check(response(true, false, List::EMPTY), 1, &format!("03 01 000c {IDS}"));
-    check(response(false, false, List::EMPTY), 0, &format!("03 00 000c {IDS}"));
-    check(response(true, true, List::EMPTY), 3, &format!("03 03 000c {IDS}"));
+    check(
+        response(true, false, List::EMPTY),
+        1,
+        &format!("03 01 000c {IDS}"),
+    );
+    check(
+        response(false, false, List::EMPTY),
+        0,
+        &format!("03 00 000c {IDS}"),
+    );
+    check(
+        response(true, true, List::EMPTY),
+        3,
+        &format!("03 03 000c {IDS}"),
+    );
 }
 
 #[test]
@@ -124,10 +156,22 @@ fn handle_update() {
         pool_element: element(&addresses),
     };
     let rest = format!("0009 0008 706f6f6c | {ELEMENT}");
-    check(update(UpdateAction::Add, false), 0, &format!("04 00 0054 {IDS} 0000 0000 | {rest}"));
-    check(update(UpdateAction::Delete, false), 0, &format!("04 00 0054 {IDS} 0001 0000 | {rest}"));
+    check(
+        update(UpdateAction::Add, false),
+        0,
+        &format!("04 00 0054 {IDS} 0000 0000 | {rest}"),
+    );
+    check(
+        update(UpdateAction::Delete, false),
+        0,
+        &format!("04 00 0054 {IDS} 0001 0000 | {rest}"),
+    );
     // An extension: the receiver may take the element over.
-    check(update(UpdateAction::Add, true), 1, &format!("04 01 0054 {IDS} 0000 0000 | {rest}"));
+    check(
+        update(UpdateAction::Add, true),
+        1,
+        &format!("04 01 0054 {IDS} 0000 0000 | {rest}"),
+    );
     // The reserved field is ignored.
     let reserved = hex(&format!("04 00 0054 {IDS} 0001 ffff | {rest}"));
     let decoded = enrp::decode(&reserved).expect("it is valid");
@@ -140,30 +184,53 @@ fn lists_of_servers() {
     let addresses = [address()];
     let servers = [server(RECEIVER, &addresses), server(TARGET, &addresses)];
     check(
-        MessageBody::ListResponse { rejected: false, servers: List::Slice(&servers) },
+        MessageBody::ListResponse {
+            rejected: false,
+            servers: List::Slice(&servers),
+        },
         0,
         &format!(
             "06 00 003c {IDS} | 000b 0018 b1b2b3b4 {SERVER_TRANSPORT} | 000b 0018 c1c2c3c4 {SERVER_TRANSPORT}"
         ),
     );
-    let rejected = MessageBody::ListResponse { rejected: true, servers: List::EMPTY };
+    let rejected = MessageBody::ListResponse {
+        rejected: true,
+        servers: List::EMPTY,
+    };
     check(rejected, 1, &format!("06 01 000c {IDS}"));
 }
 
 #[test]
 fn takeover() {
     let target = TARGET;
-    check(MessageBody::InitTakeover { target }, 0, &format!("07 00 0010 {IDS} c1c2c3c4"));
-    check(MessageBody::InitTakeoverAck { target }, 0, &format!("08 00 0010 {IDS} c1c2c3c4"));
-    check(MessageBody::TakeoverServer { target }, 0, &format!("09 00 0010 {IDS} c1c2c3c4"));
+    check(
+        MessageBody::InitTakeover { target },
+        0,
+        &format!("07 00 0010 {IDS} c1c2c3c4"),
+    );
+    check(
+        MessageBody::InitTakeoverAck { target },
+        0,
+        &format!("08 00 0010 {IDS} c1c2c3c4"),
+    );
+    check(
+        MessageBody::TakeoverServer { target },
+        0,
+        &format!("09 00 0010 {IDS} c1c2c3c4"),
+    );
 }
 
 #[test]
 fn error() {
     let info = hex("c123 0005 01");
-    let causes = [Cause { code: CauseCode::UNRECOGNIZED_PARAMETER, info: &info }];
+    let causes = [Cause {
+        code: CauseCode::UNRECOGNIZED_PARAMETER,
+        info: &info,
+    }];
     check(
-        MessageBody::Error { causes: List::Slice(&causes) },
+        MessageBody::Error {
+            causes: List::Slice(&causes),
+        },
         0,
         &format!("0a 00 001c {IDS} | 000c 000d | 0001 0009 c123 0005 01 000000"),
     );

@@ -196,7 +196,9 @@ proptest! {
 #[test]
 fn a_message_that_is_too_long_is_refused_and_leaves_no_trace() {
     let long = vec![1; 65_528];
-    let fits = asap::Message::Cookie { cookie: &long[..65_524] };
+    let fits = asap::Message::Cookie {
+        cookie: &long[..65_524],
+    };
     assert_eq!(fits.to_bytes().expect("it fits").len(), 65_532);
     let mut buffer = bytes::BytesMut::from(&b"before"[..]);
     let message = asap::Message::Cookie { cookie: &long };

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rserpool_core::wire::enrp::{self, MessageBody, Pool, UpdateAction};
 use rserpool_core::wire::{
-    List, Policy, PoolElement, ServerInformation, SctpTransport, Transport, TransportUse, asap,
+    List, Policy, PoolElement, SctpTransport, ServerInformation, Transport, TransportUse, asap,
 };
 use rserpool_core::{PeId, Ppid, Rng, ServerId};
 
@@ -88,7 +88,11 @@ fn enrp_message(rng: &mut Rng, pool_handle: &[u8], victim: &Victim) -> Bytes {
     let body = match rng.index(10) {
         // S4
         kind @ 0..=2 => MessageBody::HandleUpdate {
-            action: if kind == 0 { UpdateAction::Add } else { UpdateAction::Delete },
+            action: if kind == 0 {
+                UpdateAction::Add
+            } else {
+                UpdateAction::Delete
+            },
             takeover_suggested: false,
             pool_handle,
             pool_element: elements[0],

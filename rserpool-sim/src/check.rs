@@ -34,7 +34,9 @@ impl World {
         };
         let same = matches!(&again, Ok(Ok(again)) if again == bytes);
         if !same || bytes.len() > usize::from(u16::MAX) {
-            self.violation(format!("I5: {id:?} sends what cannot be read: {bytes:02x?}"));
+            self.violation(format!(
+                "I5: {id:?} sends what cannot be read: {bytes:02x?}"
+            ));
         }
     }
 
@@ -102,14 +104,20 @@ impl World {
     /// by attribute; these are the live elements; each is the home's that it takes for its own.
     pub fn divergence(&self) -> Option<String> {
         let registrars = self.live_registrars();
-        let ids: BTreeSet<_> = registrars.iter().filter_map(|id| self.server_id(*id)).collect();
+        let ids: BTreeSet<_> = registrars
+            .iter()
+            .filter_map(|id| self.server_id(*id))
+            .collect();
         let mut expected: BTreeMap<(PoolHandle, PeId), ServerId> = BTreeMap::new();
         for element in self.live_elements() {
             let Role::Element(machine) = &self.nodes[element.index()].role else {
                 continue;
             };
             let Some(home) = self.home_of(element) else {
-                return Some(format!("I10: {element:?} (element {}) has no home", machine.id().0));
+                return Some(format!(
+                    "I10: {element:?} (element {}) has no home",
+                    machine.id().0
+                ));
             };
             expected.insert((machine.pool().clone(), machine.id()), home);
         }
@@ -181,7 +189,12 @@ fn compare(
     let mut seen = 0;
     for element in elements {
         match expected.get(&(element.pool.clone(), element.id)) {
-            None => return Some(format!("dead element {} of {:08x} remains", element.id.0, element.home.0)),
+            None => {
+                return Some(format!(
+                    "dead element {} of {:08x} remains",
+                    element.id.0, element.home.0
+                ));
+            }
             Some(home) if *home != element.home => {
                 return Some(format!(
                     "element {} is {:08x}'s and says {:08x}",
@@ -195,7 +208,9 @@ fn compare(
         return None;
     }
     let missing = expected.iter().find(|((pool, id), _)| {
-        !elements.iter().any(|one| one.pool == *pool && one.id == *id)
+        !elements
+            .iter()
+            .any(|one| one.pool == *pool && one.id == *id)
     });
     missing.map(|((_, id), home)| format!("live element {} of {:08x} is missing", id.0, home.0))
 }
@@ -221,14 +236,20 @@ fn index(registrar: &Registrar) -> Option<String> {
             handlespace.recompute_checksum(owner),
         );
         if kept != anew {
-            return Some(format!("I1: checksum of {:08x} is {kept:04x}, not {anew:04x}", owner.0));
+            return Some(format!(
+                "I1: checksum of {:08x} is {kept:04x}, not {anew:04x}",
+                owner.0
+            ));
         }
         for key in handlespace.owned_by(owner) {
             owned += 1;
             let element = handlespace.get(key)?;
             let found = handlespace.find(element.pool.as_bytes(), element.id);
             if element.home != owner || found != Some(key) {
-                return Some(format!("I3: element {} is in the wrong place", element.id.0));
+                return Some(format!(
+                    "I3: element {} is in the wrong place",
+                    element.id.0
+                ));
             }
         }
     }

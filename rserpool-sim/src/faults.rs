@@ -37,7 +37,10 @@ impl World {
         }
         node.starts += 1;
         let (starts, now) = (node.starts, node.local(self.now));
-        let role = node.blueprint.clone().build(now, self.node_seed(id, starts));
+        let role = node
+            .blueprint
+            .clone()
+            .build(now, self.node_seed(id, starts));
         let node = &mut self.nodes[id.index()];
         node.role = role;
         node.life = Life::Running;

@@ -11,10 +11,10 @@ use core::time::Duration;
 use bytes::Bytes;
 use rserpool_core::{AssocId, End, Instant, Ppid};
 
+use crate::NodeId;
 use crate::network::{Cut, CutId};
 use crate::node::{Life, endpoint};
 use crate::world::{Due, World};
-use crate::NodeId;
 
 /// What is on its way to a node.
 #[derive(Debug)]
@@ -157,9 +157,9 @@ impl World {
         }
         let failed = Delivery::ConnectFailed { remote };
         let to = NodeId::of(remote.ip()).filter(|id| id.index() < self.nodes.len());
-        let Some(to) = to.filter(|to| {
-            self.nodes[to.index()].is_up() && !self.kernel.blocks_either(from, *to)
-        }) else {
+        let Some(to) =
+            to.filter(|to| self.nodes[to.index()].is_up() && !self.kernel.blocks_either(from, *to))
+        else {
             if self.now >= attempt.until {
                 return self.deliver_later(from, Duration::ZERO, failed);
             }
@@ -173,7 +173,11 @@ impl World {
         self.establish((from, local), (to, remote));
     }
 
-    fn establish(&mut self, (from, local): (NodeId, SocketAddr), (to, remote): (NodeId, SocketAddr)) {
+    fn establish(
+        &mut self,
+        (from, local): (NodeId, SocketAddr),
+        (to, remote): (NodeId, SocketAddr),
+    ) {
         // The peer has lost the association without this end's knowing: it begins anew (RFC 9260 §5.2.2).
         if let Some(&stale) = self.kernel.pairs.get(&(remote, local)) {
             self.lose_now(stale);
@@ -197,17 +201,15 @@ impl World {
         for end in [far, near] {
             let delay = self.delay();
             let asked = (end == near).then_some(remote);
-            self.arrive(end, delay, |association| Delivery::Connected { association, asked });
+            self.arrive(end, delay, |association| Delivery::Connected {
+                association,
+                asked,
+            });
         }
     }
 
     /// Something comes to an end, after all that is on its way there already.
-    fn arrive(
-        &mut self,
-        end: EndId,
-        delay: Duration,
-        delivery: impl FnOnce(AssocId) -> Delivery,
-    ) {
+    fn arrive(&mut self, end: EndId, delay: Duration, delivery: impl FnOnce(AssocId) -> Delivery) {
         let at = self.now + delay;
         let Some(state) = self.kernel.ends.get_mut(&end) else {
             return;
@@ -237,7 +239,10 @@ impl World {
     /// When something that an end is sent now, with `delay`, comes.
     fn in_order(&self, end: EndId, delay: Duration) -> Instant {
         let at = self.now + delay;
-        self.kernel.ends.get(&end).map_or(at, |state| state.last.max(at))
+        self.kernel
+            .ends
+            .get(&end)
+            .map_or(at, |state| state.last.max(at))
     }
 
     /// No new association is taken for this one.
@@ -289,7 +294,10 @@ impl World {
             if id == from || deaf || self.kernel.blocks(from, id) {
                 continue;
             }
-            let copies = match (self.chance(self.network.loss), self.chance(self.network.duplication)) {
+            let copies = match (
+                self.chance(self.network.loss),
+                self.chance(self.network.duplication),
+            ) {
                 (true, _) => 0,
                 (false, twice) => 1 + usize::from(twice),
             };
@@ -388,7 +396,15 @@ impl World {
             })
             .map(|(end, _)| *end)
             .collect();
-        self.note(|| format!("cut {}: {:?} -> {:?}{}", id.0, cut.from, cut.to, if cut.both_ways { " and back" } else { "" }));
+        self.note(|| {
+            format!(
+                "cut {}: {:?} -> {:?}{}",
+                id.0,
+                cut.from,
+                cut.to,
+                if cut.both_ways { " and back" } else { "" }
+            )
+        });
         self.kernel.cuts.insert(id, cut);
         for end in across {
             let detection = self.detection();
@@ -477,4 +493,3 @@ impl World {
         self.network.detection + self.within(self.network.detection_spread)
     }
 }
-

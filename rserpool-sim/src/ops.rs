@@ -26,7 +26,8 @@ impl Run {
             Op::Rejoin(elements) => {
                 for node in elements {
                     if self.world.is_running(node) {
-                        self.world.element(node, |element, now| element.register(now));
+                        self.world
+                            .element(node, |element, now| element.register(now));
                     }
                 }
             }
@@ -48,7 +49,10 @@ impl Run {
             } => {
                 let from: alloc::collections::BTreeSet<_> = side.into_iter().collect();
                 let all = [&self.registrars[..], &self.elements[..]].concat();
-                let to = all.into_iter().filter(|node| !from.contains(node)).collect();
+                let to = all
+                    .into_iter()
+                    .filter(|node| !from.contains(node))
+                    .collect();
                 let cut = Cut {
                     from,
                     to,
@@ -85,7 +89,8 @@ impl Run {
             Fault::Storm(elements) => {
                 for node in &elements {
                     if self.world.is_running(*node) {
-                        self.world.element(*node, |element, now| element.deregister(now));
+                        self.world
+                            .element(*node, |element, now| element.deregister(now));
                     }
                 }
                 let back = self.seconds(0, 20);
@@ -161,7 +166,8 @@ impl Run {
             let id = self.world.registrar(node, |registrar, _| registrar.id());
             self.deaths.remove(&id);
         } else {
-            self.world.element(node, |element, now| element.register(now));
+            self.world
+                .element(node, |element, now| element.register(now));
         }
     }
 
@@ -174,7 +180,9 @@ impl Run {
         for _ in 0..portion {
             let registrar = self.registrars[self.rng.index(self.registrars.len())];
             let index = self.rng.index(self.elements.len());
-            let registrar = self.world.registrar(registrar, |registrar, _| registrar.id());
+            let registrar = self
+                .world
+                .registrar(registrar, |registrar, _| registrar.id());
             let victim = Victim {
                 attacker,
                 sender: if self.coin() { own } else { registrar },
@@ -201,7 +209,11 @@ impl Run {
         }
         self.calm();
         let nodes = [&self.registrars[..], &self.elements[..]].concat();
-        let alive = self.registrars.iter().filter(|node| !self.world.is_dead(**node)).count();
+        let alive = self
+            .registrars
+            .iter()
+            .filter(|node| !self.world.is_dead(**node))
+            .count();
         let mut revive = alive == 0;
         for node in nodes {
             self.world.resume(node);

@@ -65,8 +65,8 @@ impl Kinds {
     /// Those of the mix; a swarm has another choice with each seed.
     pub(crate) fn of(mix: Mix, rng: &mut Rng) -> Self {
         use Kind::{
-            Attack, ElementDeath, ElementPause, MassDeath, Partition, RegistrarDeath, RegistrarPause,
-            Reset, Storm, Weather,
+            Attack, ElementDeath, ElementPause, MassDeath, Partition, RegistrarDeath,
+            RegistrarPause, Reset, Storm, Weather,
         };
         Self(match mix {
             Mix::None => vec![],
@@ -79,11 +79,18 @@ impl Kinds {
             Mix::Byzantine => vec![Attack, Attack, RegistrarDeath, ElementDeath],
             Mix::Swarm => {
                 let all = [
-                    Weather, Reset, Partition, RegistrarDeath, ElementDeath, MassDeath,
-                    RegistrarPause, ElementPause, Storm, Attack,
+                    Weather,
+                    Reset,
+                    Partition,
+                    RegistrarDeath,
+                    ElementDeath,
+                    MassDeath,
+                    RegistrarPause,
+                    ElementPause,
+                    Storm,
+                    Attack,
                 ];
-                let mut some: Vec<_> =
-                    all.into_iter().filter(|_| rng.index(2) == 0).collect();
+                let mut some: Vec<_> = all.into_iter().filter(|_| rng.index(2) == 0).collect();
                 some.push(RegistrarDeath);
                 some
             }

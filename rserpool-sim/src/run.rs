@@ -29,11 +29,7 @@ pub fn run(seed: u64, options: &Options) -> Report {
 }
 
 /// Runs one world, and gives each line of its trace to `trace`.
-pub fn run_traced(
-    seed: u64,
-    options: &Options,
-    mut trace: Option<&mut dyn FnMut(&str)>,
-) -> Report {
+pub fn run_traced(seed: u64, options: &Options, mut trace: Option<&mut dyn FnMut(&str)>) -> Report {
     let mut run = Run::new(seed, options.clone());
     if trace.is_some() {
         run.world.trace();
@@ -154,10 +150,13 @@ impl Run {
             }
         }
         for _ in 0..self.options.users {
-            let user = self.world.add_user(|config| config.stale_cache_value = Duration::ZERO);
+            let user = self
+                .world
+                .add_user(|config| config.stale_cache_value = Duration::ZERO);
             self.skew(user);
             self.users.push(user);
-            self.world.user(user, |user, now| user.open(now, &PoolHandle::from(POOL)));
+            self.world
+                .user(user, |user, now| user.open(now, &PoolHandle::from(POOL)));
         }
         self.settle();
     }
@@ -165,7 +164,8 @@ impl Run {
     fn skew(&mut self, node: NodeId) {
         if matches!(self.options.mix, Mix::Clock | Mix::Swarm) {
             let permille = 900 + self.rng.index(201);
-            self.world.set_clock(node, u16::try_from(permille).unwrap_or(1000));
+            self.world
+                .set_clock(node, u16::try_from(permille).unwrap_or(1000));
         }
     }
 
@@ -174,10 +174,13 @@ impl Run {
         let node = self.world.add_element(POOL, |config| {
             config.pe_id = Some(PeId(id));
             config.dialect = dialect;
-            config.policy = Policy::LeastUsed { load: u32::try_from(first >> 40).unwrap_or(0) };
+            config.policy = Policy::LeastUsed {
+                load: u32::try_from(first >> 40).unwrap_or(0),
+            };
         });
         self.skew(node);
-        self.world.element(node, |element, now| element.register(now));
+        self.world
+            .element(node, |element, now| element.register(now));
         node
     }
 
@@ -228,7 +231,11 @@ impl Run {
     /// Runs until `end`, with what is planned, and what elements and users do by themselves.
     fn advance(&mut self, end: Instant) {
         while self.world.now() < end {
-            let next = self.ops.first_key_value().map_or(end, |((at, _), _)| *at).min(end);
+            let next = self
+                .ops
+                .first_key_value()
+                .map_or(end, |((at, _), _)| *at)
+                .min(end);
             let tick = (self.world.now() + Duration::from_secs(5)).min(next);
             self.run_to(tick);
             while let Some(entry) = self.ops.first_entry() {
@@ -252,7 +259,8 @@ impl Run {
         for user in self.users.clone() {
             if !self.waiting.contains_key(&user) && self.rng.index(4) == 0 {
                 self.waiting.insert(user, self.world.now());
-                self.world.user(user, |user, now| user.resolve(now, &PoolHandle::from(POOL)));
+                self.world
+                    .user(user, |user, now| user.resolve(now, &PoolHandle::from(POOL)));
             }
         }
         if !self.elements.is_empty() && self.rng.index(4) == 0 {
@@ -290,15 +298,14 @@ impl Run {
                 Told::Element(
                     element::Event::Rejected { .. } | element::Event::RegistrationFailed,
                 ) => self.at(at + Duration::from_secs(5), Op::Rejoin(vec![node])),
-                Told::User(
-                    user::Event::Resolved { .. } | user::Event::ResolveFailed { .. },
-                ) => {
+                Told::User(user::Event::Resolved { .. } | user::Event::ResolveFailed { .. }) => {
                     if self.waiting.remove(&node).is_some() {
                         self.report.requests += 1;
                     }
                 }
                 Told::User(user::Event::SessionFailed { .. }) => {
-                    self.world.user(node, |user, now| user.open(now, &PoolHandle::from(POOL)));
+                    self.world
+                        .user(node, |user, now| user.open(now, &PoolHandle::from(POOL)));
                 }
                 _ => {}
             }
@@ -313,7 +320,13 @@ impl Run {
         let Some((death, owned)) = self.deaths.remove(&server) else {
             return;
         };
-        let last = self.deaths.values().map(|(at, _)| *at).max().unwrap_or(death).max(death);
+        let last = self
+            .deaths
+            .values()
+            .map(|(at, _)| *at)
+            .max()
+            .unwrap_or(death)
+            .max(death);
         if owned {
             self.report.takeover.add(at.duration_since(death));
         }
@@ -327,15 +340,17 @@ impl Run {
     /// MAX-TIME-LAST-HEARD, MAX-TIME-NO-RESPONSE for the target, and once more for those who do not acknowledge.
     fn takeover_limit(&self) -> Duration {
         let config = Config::for_dialect(self.options.dialect);
-        config.max_time_last_heard + config.max_time_no_response * 2
-            + Duration::from_millis(500)
+        config.max_time_last_heard + config.max_time_no_response * 2 + Duration::from_millis(500)
     }
 
     /// I11: T1 × (1 + MAX-REQUEST-RETRANSMIT), on a clock that may be off.
     fn check_requests(&mut self) {
         const LIMIT: Duration = Duration::from_secs(51);
         let now = self.world.now();
-        let late = self.waiting.iter().find(|(_, since)| now.duration_since(**since) > LIMIT);
+        let late = self
+            .waiting
+            .iter()
+            .find(|(_, since)| now.duration_since(**since) > LIMIT);
         if let Some((user, since)) = late.map(|(user, since)| (*user, *since)) {
             let text = format!("{now:?} I11: the request of {user:?} of {since:?} has no answer");
             self.report.violations.push(text);
@@ -411,7 +426,11 @@ impl Run {
     /// Runs without new activity; only what is planned already happens.
     fn advance_quietly(&mut self, end: Instant) {
         while self.world.now() < end {
-            let next = self.ops.first_key_value().map_or(end, |((at, _), _)| *at).min(end);
+            let next = self
+                .ops
+                .first_key_value()
+                .map_or(end, |((at, _), _)| *at)
+                .min(end);
             self.run_to(next.max(self.world.now()));
             while let Some(entry) = self.ops.first_entry() {
                 if entry.key().0 > self.world.now() {

@@ -10,9 +10,7 @@ use rserpool_core::element::{self, PoolElement};
 use rserpool_core::registrar::{self, Registrar};
 use rserpool_core::user::{self, PoolUser};
 use rserpool_core::wire::{List, Policy, SctpTransport, Transport, TransportBuf, TransportUse};
-use rserpool_core::{
-    ASAP_PORT, Action, AssocId, ENRP_PORT, End, Input, Instant, PoolHandle, Rng,
-};
+use rserpool_core::{ASAP_PORT, Action, AssocId, ENRP_PORT, End, Input, Instant, PoolHandle, Rng};
 use siphasher::sip::SipHasher13;
 
 use crate::kernel::{Attempt, Delivery, EndId, Kernel};
@@ -273,7 +271,8 @@ impl World {
             const BURST: u32 = 1_000_000;
             self.burst += 1;
             if self.burst > BURST {
-                self.violations.push(format!("{:?} I8: time stands still", self.now));
+                self.violations
+                    .push(format!("{:?} I8: time stands still", self.now));
                 return;
             }
             self.step();

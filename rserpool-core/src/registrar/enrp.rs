@@ -203,7 +203,9 @@ impl Registrar {
             return None;
         }
         let known = self.handlespace.find(pool_handle, element.id);
-        let home = known.and_then(|key| self.handlespace.get(key)).map(|known| known.home);
+        let home = known
+            .and_then(|key| self.handlespace.get(key))
+            .map(|known| known.home);
         if let Some(key) = known
             && home == Some(self.id)
             && !self.yields(now, key, element.home_id)

@@ -402,7 +402,11 @@ impl Registrar {
         self.announce_presence();
         self.call_contacts();
         // Whoever owns elements is watched, however it came to own them.
-        let owners: Vec<_> = self.handlespace.owners().filter(|id| *id != self.id).collect();
+        let owners: Vec<_> = self
+            .handlespace
+            .owners()
+            .filter(|id| *id != self.id)
+            .collect();
         for owner in owners {
             self.ensure_server(now, owner);
         }

@@ -87,7 +87,9 @@ pub(crate) fn transport(scope: Scope) -> BoxedStrategy<Transport<'static>> {
         (any::<u16>(), address()).prop_map(|(port, address)| Transport::UdpLite { port, address }),
     ];
     match scope {
-        Scope::All => prop_oneof![5 => known, 1 => bytes(0..20).prop_map(Transport::Opaque)].boxed(),
+        Scope::All => {
+            prop_oneof![5 => known, 1 => bytes(0..20).prop_map(Transport::Opaque)].boxed()
+        }
         Scope::Dissector => known.boxed(),
     }
 }
@@ -112,10 +114,11 @@ pub(crate) fn policy(scope: Scope) -> BoxedStrategy<Policy<'static>> {
         },
         _ => Policy::RandomizedLeastUsed { load: a },
     });
-    let other = (0x8000_0000..=u32::MAX, bytes(0..14)).prop_map(|(policy_type, data)| Policy::Other {
-        policy_type: PolicyType(policy_type),
-        data,
-    });
+    let other =
+        (0x8000_0000..=u32::MAX, bytes(0..14)).prop_map(|(policy_type, data)| Policy::Other {
+            policy_type: PolicyType(policy_type),
+            data,
+        });
     match scope {
         Scope::All => prop_oneof![8 => known, 1 => other].boxed(),
         Scope::Dissector => known.boxed(),
@@ -136,7 +139,10 @@ fn element(scope: Scope) -> impl Strategy<Value = PoolElement<'static>> {
     )
 }
 
-fn elements(scope: Scope, range: core::ops::Range<usize>) -> impl Strategy<Value = List<'static, PoolElement<'static>>> {
+fn elements(
+    scope: Scope,
+    range: core::ops::Range<usize>,
+) -> impl Strategy<Value = List<'static, PoolElement<'static>>> {
     vec(element(scope), range).prop_map(list)
 }
 
@@ -171,7 +177,13 @@ fn cause(scope: Scope) -> BoxedStrategy<Cause<'static>> {
         (any::<u16>(), any::<[u8; 4]>()).prop_map(move |(port, octets)| {
             let [high, low] = port.to_be_bytes();
             let address = super::param(1, &octets);
-            cause(7, leak(super::param(6, &[&[high, low, 0, 0], &address[..]].concat())))
+            cause(
+                7,
+                leak(super::param(
+                    6,
+                    &[&[high, low, 0, 0], &address[..]].concat(),
+                )),
+            )
         }),
     ]
     .boxed()
@@ -185,7 +197,12 @@ fn causes(scope: Scope) -> impl Strategy<Value = List<'static, Cause<'static>>> 
 pub(crate) fn asap_message(scope: Scope) -> BoxedStrategy<asap::Message<'static>> {
     use asap::Message as M;
     let handle_and_id = || (0..3, handle(), pe_id());
-    let response = (any::<bool>(), handle(), option::of(policy(scope)), elements(scope, 0..6));
+    let response = (
+        any::<bool>(),
+        handle(),
+        option::of(policy(scope)),
+        elements(scope, 0..6),
+    );
     prop_oneof![
         (handle(), element(scope)).prop_map(|(pool_handle, pool_element)| M::Registration {
             pool_handle,
@@ -235,12 +252,14 @@ pub(crate) fn asap_message(scope: Scope) -> BoxedStrategy<asap::Message<'static>
                 pe_id,
             }
         ),
-        (server_id(), vec(prop_oneof![sctp().prop_map(Transport::Sctp), tcp()], 0..4)).prop_map(
-            |(server_id, transports)| M::ServerAnnounce {
+        (
+            server_id(),
+            vec(prop_oneof![sctp().prop_map(Transport::Sctp), tcp()], 0..4)
+        )
+            .prop_map(|(server_id, transports)| M::ServerAnnounce {
                 server_id,
                 transports: list(transports),
-            }
-        ),
+            }),
         bytes(0..40).prop_map(|cookie| M::Cookie { cookie }),
         bytes(0..40).prop_map(|cookie| M::CookieEcho { cookie }),
         (handle(), elements(scope, 1..4)).prop_map(|(pool_handle, pool_elements)| {
@@ -261,13 +280,16 @@ fn enrp_body(scope: Scope) -> BoxedStrategy<MessageBody<'static>> {
         pool_elements,
     });
     prop_oneof![
-        (any::<bool>(), option::of(any::<u16>()), option::of(server())).prop_map(
-            |(reply_required, checksum, server)| B::Presence {
+        (
+            any::<bool>(),
+            option::of(any::<u16>()),
+            option::of(server())
+        )
+            .prop_map(|(reply_required, checksum, server)| B::Presence {
                 reply_required,
                 checksum,
                 server,
-            }
-        ),
+            }),
         any::<bool>().prop_map(|own_only| B::HandleTableRequest { own_only }),
         (any::<bool>(), any::<bool>(), vec(pool, 0..4)).prop_map(|(rejected, more, pools)| {
             B::HandleTableResponse {
@@ -278,7 +300,11 @@ fn enrp_body(scope: Scope) -> BoxedStrategy<MessageBody<'static>> {
         }),
         (any::<bool>(), any::<bool>(), handle(), element(scope)).prop_map(
             |(delete, takeover_suggested, pool_handle, pool_element)| B::HandleUpdate {
-                action: if delete { UpdateAction::Delete } else { UpdateAction::Add },
+                action: if delete {
+                    UpdateAction::Delete
+                } else {
+                    UpdateAction::Add
+                },
                 takeover_suggested,
                 pool_handle,
                 pool_element,

@@ -11,7 +11,10 @@ pub(crate) fn hex(text: &str) -> Vec<u8> {
         .map(|digit| u8::try_from(digit).expect("one digit"))
         .collect();
     assert!(digits.len().is_multiple_of(2), "half a byte in {text}");
-    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+    digits
+        .chunks(2)
+        .map(|pair| pair[0] << 4 | pair[1])
+        .collect()
 }
 
 /// Hexadecimal digits of bytes.
