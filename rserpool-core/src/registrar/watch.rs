@@ -266,13 +266,8 @@ impl Registrar {
     /// The registration was not renewed: the element is told that it is a member no longer (RFC 5352 §3.2).
     pub(super) fn on_life_ended(&mut self, key: ElementKey) {
         let association = self.watches.get(&key).and_then(|watch| watch.association);
-        if let (Some(association), Some(element)) = (association, self.handlespace.get(key)) {
-            let message = Message::DeregistrationResponse {
-                pool_handle: element.pool.as_bytes(),
-                pe_id: element.id,
-                error: None,
-            };
-            self.actions.send_asap(association, &message);
+        if let Some(association) = association {
+            self.send_notice(association, key);
         }
         self.remove(key, Removal::Expired);
     }
@@ -318,14 +313,31 @@ impl Registrar {
 
     /// An element that a rival calls its own is no longer one's own.
     fn yield_to(&mut self, rival: ServerId, key: ElementKey) {
-        self.unwatch(key);
+        self.let_go(key);
         self.handlespace.set_home(key, rival);
         self.expect_news(rival);
     }
 
-    /// An element of one's own has a new home: it is watched no longer.
+    /// An element of one's own has a new home: it is watched no longer. One that still takes this registrar for its home hears
+    /// that it is none, and registers again; any other one does not mind.
     pub(super) fn let_go(&mut self, key: ElementKey) {
+        let association = self.watches.get(&key).and_then(|watch| watch.association);
+        if let Some(association) = association {
+            self.send_notice(association, key);
+        }
         self.unwatch(key);
+    }
+
+    /// RFC 5352 §3.2: the notice that an element is a member no longer.
+    fn send_notice(&mut self, association: AssocId, key: ElementKey) {
+        if let Some(element) = self.handlespace.get(key) {
+            let message = Message::DeregistrationResponse {
+                pool_handle: element.pool.as_bytes(),
+                pe_id: element.id,
+                error: None,
+            };
+            self.actions.send_asap(association, &message);
+        }
     }
 
     /// Takes an element of one's own out of the handlespace, with all that belongs to it, and tells the peers.
@@ -362,13 +374,8 @@ impl Registrar {
         };
         if peer.elements.is_empty() && peer.server.is_none() {
             self.actions.abort(association);
-        } else if let Some(element) = self.handlespace.get(key) {
-            let message = Message::DeregistrationResponse {
-                pool_handle: element.pool.as_bytes(),
-                pe_id: element.id,
-                error: None,
-            };
-            self.actions.send_asap(association, &message);
+        } else {
+            self.send_notice(association, key);
         }
     }
 
