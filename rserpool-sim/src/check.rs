@@ -14,7 +14,7 @@ use crate::world::World;
 const KEPT: usize = 16;
 
 impl World {
-    fn violation(&mut self, text: String) {
+    fn violation(&mut self, text: &str) {
         if self.violations.len() < KEPT {
             self.note(|| format!("VIOLATION {text}"));
             self.violations.push(format!("{:?} {text}", self.now));
@@ -34,7 +34,7 @@ impl World {
         };
         let same = matches!(&again, Ok(Ok(again)) if again == bytes);
         if !same || bytes.len() > usize::from(u16::MAX) {
-            self.violation(format!(
+            self.violation(&format!(
                 "I5: {id:?} sends what cannot be read: {bytes:02x?}"
             ));
         }
@@ -49,7 +49,7 @@ impl World {
         };
         if let Some(text) = caps(registrar).or_else(|| thorough.then(|| index(registrar)).flatten())
         {
-            self.violation(format!("{id:?} {text}"));
+            self.violation(&format!("{id:?} {text}"));
         }
     }
 
@@ -78,7 +78,7 @@ impl World {
             if let Role::Registrar(registrar) = &self.nodes[id.index()].role
                 && let Some(text) = index(registrar)
             {
-                self.violation(format!("{id:?} {text}"));
+                self.violation(&format!("{id:?} {text}"));
             }
         }
     }

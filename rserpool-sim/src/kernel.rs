@@ -86,6 +86,20 @@ impl Kernel {
         self.blocks(one, other) || self.blocks(other, one)
     }
 
+    /// Something has come to an end that it belongs to: the remote address where that end is there, and its machine knows.
+    pub(crate) fn meet(&mut self, id: NodeId, delivery: &Delivery) -> Option<SocketAddr> {
+        let (association, opens) = match delivery {
+            Delivery::Connected { association, .. } => (association, true),
+            Delivery::Message { association, .. } | Delivery::SendFailed { association, .. } => {
+                (association, false)
+            }
+            _ => return None,
+        };
+        let state = self.ends.get_mut(&(id, *association))?;
+        state.told |= opens;
+        state.told.then_some(state.remote)
+    }
+
     fn remove(&mut self, end: EndId) -> Option<EndState> {
         let state = self.ends.remove(&end)?;
         let pair = (state.local, state.remote);

@@ -299,9 +299,8 @@ impl Run {
                     element::Event::Rejected { .. } | element::Event::RegistrationFailed,
                 ) => self.at(at + Duration::from_secs(5), Op::Rejoin(vec![node])),
                 Told::User(user::Event::Resolved { .. } | user::Event::ResolveFailed { .. }) => {
-                    if self.waiting.remove(&node).is_some() {
-                        self.report.requests += 1;
-                    }
+                    let answered = self.waiting.remove(&node).is_some();
+                    self.report.requests += u64::from(answered);
                 }
                 Told::User(user::Event::SessionFailed { .. }) => {
                     self.world

@@ -2,7 +2,6 @@
 
 use core::time::Duration;
 
-use bytes::Bytes;
 use rserpool_core::registrar::{self, Config};
 use rserpool_core::wire::enrp::{Message, MessageBody};
 use rserpool_core::wire::{List, SctpTransport, ServerInformation, TransportUse, asap};
@@ -260,7 +259,7 @@ fn a_registrar_speaks_only_for_itself() {
         );
         scope.say(attacker, server(index), MessageBody::ListRequest);
     }
-    assert_eq!(scope.world.raw_heard(attacker), [Bytes::new(); 0]);
+    assert!(scope.world.raw_heard(attacker).is_empty());
     assert_eq!(scope.homes(scope.registrars[2]), before);
     scope.assert_at_rest();
 }
