@@ -59,6 +59,8 @@ pub(crate) struct EndState {
     pub(crate) remote: SocketAddr,
     /// Whether the machine knows of it.
     pub(crate) told: bool,
+    /// Whether its machine has aborted it: nothing comes any more.
+    aborted: bool,
     /// When its end comes, where that is on the way already.
     ending: Option<Instant>,
     /// When the last thing that is on its way comes: nothing overtakes.
@@ -97,7 +99,7 @@ impl Kernel {
         };
         let state = self.ends.get_mut(&(id, *association))?;
         state.told |= opens;
-        state.told.then_some(state.remote)
+        (state.told && !state.aborted).then_some(state.remote)
     }
 
     fn remove(&mut self, end: EndId) -> Option<EndState> {
@@ -205,6 +207,7 @@ impl World {
                 local,
                 remote,
                 told: false,
+                aborted: false,
                 ending: None,
                 last: self.now,
                 backlog: VecDeque::new(),
@@ -330,9 +333,10 @@ impl World {
     /// A machine ends an association; what is on its way in it arrives before.
     pub(crate) fn end(&mut self, id: NodeId, association: AssocId, how: End) {
         let near = (id, association);
-        let Some(state) = self.kernel.ends.get(&near) else {
+        let Some(state) = self.kernel.ends.get_mut(&near) else {
             return;
         };
+        state.aborted |= how == End::Lost;
         let other = state.other;
         let delay = self.delay();
         self.finish(near, self.in_order(near, delay), how);

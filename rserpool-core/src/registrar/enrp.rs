@@ -1,8 +1,8 @@
 //! Messages of peer registrars (RFC 5353), and who owns an element.
 //!
 //! An element belongs to the registrar that it registered with last. Where two registrars disagree, the one that has the
-//! element's own association is right: it keeps the element and says so again. Where neither has it, the takeover's rule for
-//! server identifiers decides, and the winner asks the element to adopt it.
+//! element's own association asks it: its answer is announced, its silence leaves it to the other one. Where neither has it,
+//! the takeover's rule for server identifiers decides, and the winner asks the element to adopt it.
 
 use bytes::Bytes;
 
@@ -187,6 +187,7 @@ impl Registrar {
             return;
         }
         self.unmark(sender, key);
+        self.tell_gone(key);
         self.handlespace.deregister(key);
     }
 

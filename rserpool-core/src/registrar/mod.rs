@@ -101,6 +101,8 @@ pub struct Registrar {
     rng: Rng,
     handlespace: Handlespace,
     peers: BTreeMap<AssocId, Peer>,
+    /// The association with the peer that has an address.
+    associations: BTreeMap<SocketAddr, AssocId>,
     watches: BTreeMap<ElementKey, Watch>,
     /// Elements that wait for an association to be asked on.
     calls: BTreeMap<SocketAddr, BTreeSet<ElementKey>>,
@@ -126,6 +128,7 @@ impl Registrar {
             id,
             rng,
             peers: BTreeMap::new(),
+            associations: BTreeMap::new(),
             watches: BTreeMap::new(),
             calls: BTreeMap::new(),
             announcer: Announcer::default(),
@@ -185,6 +188,9 @@ impl Registrar {
             proven: false,
             upload: None,
         });
+        for address in remote.iter().take(MAX_ADDRESSES) {
+            self.associations.insert(*address, association);
+        }
         self.on_call_answered(now, association, remote);
         self.on_enrp_connected(association, remote);
     }

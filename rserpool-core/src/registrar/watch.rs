@@ -265,10 +265,7 @@ impl Registrar {
 
     /// The registration was not renewed: the element is told that it is a member no longer (RFC 5352 §3.2).
     pub(super) fn on_life_ended(&mut self, key: ElementKey) {
-        let association = self.watches.get(&key).and_then(|watch| watch.association);
-        if let Some(association) = association {
-            self.send_notice(association, key);
-        }
+        self.tell_gone(key);
         self.remove(key, Removal::Expired);
     }
 
@@ -278,6 +275,11 @@ impl Registrar {
         let Some(peer) = self.peers.remove(&association) else {
             return;
         };
+        for address in &peer.remote {
+            if self.associations.get(address) == Some(&association) {
+                self.associations.remove(address);
+            }
+        }
         if let Some(server) = peer.server {
             self.on_enrp_disconnected(now, server, association);
         }
@@ -321,11 +323,24 @@ impl Registrar {
     /// An element of one's own has a new home: it is watched no longer. One that still takes this registrar for its home hears
     /// that it is none, and registers again; any other one does not mind.
     pub(super) fn let_go(&mut self, key: ElementKey) {
-        let association = self.watches.get(&key).and_then(|watch| watch.association);
+        self.tell_gone(key);
+        self.unwatch(key);
+    }
+
+    /// An element that this registrar has an association with is told that it is a member no longer, or not here. Whatever
+    /// registrars said of each other's elements: one that takes this registrar for its home registers again.
+    pub(super) fn tell_gone(&mut self, key: ElementKey) {
+        let own = self.watches.get(&key).and_then(|watch| watch.association);
+        let association = own.or_else(|| {
+            let transport = self.handlespace.get(key)?.asap_transport.as_ref()?;
+            let transport = transport.as_transport();
+            let port = transport.port()?;
+            let mut addresses = transport.addresses();
+            addresses.find_map(|one| self.associations.get(&SocketAddr::new(one, port)).copied())
+        });
         if let Some(association) = association {
             self.send_notice(association, key);
         }
-        self.unwatch(key);
     }
 
     /// RFC 5352 §3.2: the notice that an element is a member no longer.
