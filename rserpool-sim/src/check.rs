@@ -149,17 +149,22 @@ impl World {
         None
     }
 
-    /// Whether all live registrars have equal full states, whatever these are.
-    pub fn registrars_agree(&self) -> bool {
-        let mut states = self.live_registrars().into_iter().filter_map(|id| {
-            match &self.nodes[id.index()].role {
-                Role::Registrar(registrar) => Some(elements(registrar)),
-                _ => None,
-            }
-        });
-        states
-            .next()
-            .is_none_or(|first| states.all(|state| state == first))
+    /// Where the full states of two live registrars differ, whatever they should be.
+    pub fn disagreement(&self) -> Option<String> {
+        let live = self.live_registrars();
+        let state = |id: &NodeId| match &self.nodes[id.index()].role {
+            Role::Registrar(registrar) => elements(registrar),
+            _ => Vec::new(),
+        };
+        let (first, rest) = live.split_first()?;
+        let one = state(first);
+        rest.iter().find_map(|id| {
+            let other = state(id);
+            let length = one.len().max(other.len());
+            let index = (0..length).find(|index| one.get(*index) != other.get(*index))?;
+            let (a, b) = (one.get(index), other.get(index));
+            Some(format!("{first:?} has {a:?}, {id:?} has {b:?}"))
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use rserpool_core::{AssocId, End, Instant, Ppid};
 
 use crate::NodeId;
 use crate::network::{Cut, CutId};
-use crate::node::endpoint;
+use crate::node::{Life, endpoint};
 use crate::world::{Due, World};
 
 /// What is on its way to a node.
@@ -21,6 +21,8 @@ use crate::world::{Due, World};
 pub(crate) enum Delivery {
     Connected {
         association: AssocId,
+        /// Whether the machine asked for it, and is owed an answer by that remote address.
+        asked: Option<SocketAddr>,
     },
     ConnectFailed {
         remote: SocketAddr,
@@ -57,6 +59,8 @@ pub(crate) struct EndState {
     pub(crate) remote: SocketAddr,
     /// Whether the machine knows of it.
     pub(crate) told: bool,
+    /// Whether its machine has aborted it: nothing comes any more.
+    aborted: bool,
     /// When its end comes, where that is on the way already.
     ending: Option<Instant>,
     /// When the last thing that is on its way comes: nothing overtakes.
@@ -82,6 +86,20 @@ impl Kernel {
 
     fn blocks_either(&self, one: NodeId, other: NodeId) -> bool {
         self.blocks(one, other) || self.blocks(other, one)
+    }
+
+    /// Something has come to an end that it belongs to: the remote address where that end is there, and its machine knows.
+    pub(crate) fn meet(&mut self, id: NodeId, delivery: &Delivery) -> Option<SocketAddr> {
+        let (association, opens) = match delivery {
+            Delivery::Connected { association, .. } => (association, true),
+            Delivery::Message { association, .. } | Delivery::SendFailed { association, .. } => {
+                (association, false)
+            }
+            _ => return None,
+        };
+        let state = self.ends.get_mut(&(id, *association))?;
+        state.told |= opens;
+        (state.told && !state.aborted).then_some(state.remote)
     }
 
     fn remove(&mut self, end: EndId) -> Option<EndState> {
@@ -127,6 +145,7 @@ impl World {
             // It is up already, and said so again.
             return self.arrive(end, Duration::ZERO, |association| Delivery::Connected {
                 association,
+                asked: Some(remote),
             });
         }
         let delay = self.delay();
@@ -142,12 +161,14 @@ impl World {
             ..
         } = attempt;
         let caller = &self.nodes[from.index()];
-        if caller.starts != attempt.starts {
+        let dead = !matches!(caller.life, Life::Running | Life::Paused);
+        if dead || caller.starts != attempt.starts {
             return;
         }
         if let Some(&end) = self.kernel.pairs.get(&(local, remote)) {
             return self.arrive(end, Duration::ZERO, |association| Delivery::Connected {
                 association,
+                asked: Some(remote),
             });
         }
         let failed = Delivery::ConnectFailed { remote };
@@ -186,6 +207,7 @@ impl World {
                 local,
                 remote,
                 told: false,
+                aborted: false,
                 ending: None,
                 last: self.now,
                 backlog: VecDeque::new(),
@@ -195,8 +217,10 @@ impl World {
         }
         for end in [far, near] {
             let delay = self.delay();
+            let asked = (end == near).then_some(remote);
             self.arrive(end, delay, |association| Delivery::Connected {
                 association,
+                asked,
             });
         }
     }
@@ -309,9 +333,10 @@ impl World {
     /// A machine ends an association; what is on its way in it arrives before.
     pub(crate) fn end(&mut self, id: NodeId, association: AssocId, how: End) {
         let near = (id, association);
-        let Some(state) = self.kernel.ends.get(&near) else {
+        let Some(state) = self.kernel.ends.get_mut(&near) else {
             return;
         };
+        state.aborted |= how == End::Lost;
         let other = state.other;
         let delay = self.delay();
         self.finish(near, self.in_order(near, delay), how);
@@ -356,9 +381,9 @@ impl World {
         }
     }
 
-    /// The end is taken out; says whether the machine knew of it.
-    pub(crate) fn close(&mut self, end: EndId) -> bool {
-        self.kernel.remove(end).is_some_and(|state| state.told)
+    /// The end is taken out of the kernel.
+    pub(crate) fn close(&mut self, end: EndId) -> Option<EndState> {
+        self.kernel.remove(end)
     }
 
     /// All associations of a host end; the others are told, or notice by the silence.

@@ -47,17 +47,7 @@ impl Run {
                 flapping,
                 lasts,
             } => {
-                let from: alloc::collections::BTreeSet<_> = side.into_iter().collect();
-                let all = [&self.registrars[..], &self.elements[..]].concat();
-                let to = all
-                    .into_iter()
-                    .filter(|node| !from.contains(node))
-                    .collect();
-                let cut = Cut {
-                    from,
-                    to,
-                    both_ways,
-                };
+                let cut = self.cut_off(side, both_ways);
                 if flapping {
                     self.flap(cut, 20);
                 } else {
@@ -97,14 +87,31 @@ impl Run {
                 self.at(now + back, Op::Rejoin(elements));
             }
             Fault::Attack { messages } => {
-                let attacker = self.world.add_raw();
-                self.attackers.push(attacker);
-                for node in self.registrars.clone() {
-                    self.world.raw_connect(attacker, node, Ppid::ENRP);
-                    self.world.raw_connect(attacker, node, Ppid::ASAP);
-                }
+                let attacker = self.add_attacker();
                 self.at(now + Duration::from_secs(1), Op::Attack(attacker, messages));
             }
+        }
+    }
+
+    fn add_attacker(&mut self) -> NodeId {
+        let attacker = self.world.add_raw();
+        self.attackers.push(attacker);
+        for node in self.registrars.clone() {
+            self.world.raw_connect(attacker, node, Ppid::ENRP);
+            self.world.raw_connect(attacker, node, Ppid::ASAP);
+        }
+        attacker
+    }
+
+    /// The cut between some and all others.
+    fn cut_off(&self, side: Vec<NodeId>, both_ways: bool) -> Cut {
+        let from: alloc::collections::BTreeSet<_> = side.into_iter().collect();
+        let all = [&self.registrars[..], &self.elements[..]].concat();
+        let others = all.into_iter().filter(|node| !from.contains(node));
+        Cut {
+            to: others.collect(),
+            from,
+            both_ways,
         }
     }
 

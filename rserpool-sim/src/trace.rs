@@ -24,7 +24,7 @@ pub(crate) fn delivery(at: Instant, to: NodeId, delivery: &Delivery, kernel: &Ke
             from(*association),
             message(*ppid, bytes)
         ),
-        Delivery::Connected { association } => {
+        Delivery::Connected { association, .. } => {
             format!("{at:?} {} == {to:?} {association:?} up", from(*association))
         }
         Delivery::ConnectFailed { remote } => format!("{at:?} {to:?} cannot reach {remote}"),

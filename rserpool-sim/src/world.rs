@@ -10,7 +10,7 @@ use rserpool_core::element::{self, PoolElement};
 use rserpool_core::registrar::{self, Registrar};
 use rserpool_core::user::{self, PoolUser};
 use rserpool_core::wire::{List, Policy, SctpTransport, Transport, TransportBuf, TransportUse};
-use rserpool_core::{ASAP_PORT, Action, AssocId, ENRP_PORT, End, Input, Instant, PoolHandle, Rng};
+use rserpool_core::{ASAP_PORT, Action, ENRP_PORT, End, Input, Instant, PoolHandle, Rng};
 use siphasher::sip::SipHasher13;
 
 use crate::kernel::{Attempt, Delivery, EndId, Kernel};
@@ -347,76 +347,22 @@ impl World {
             words.push(trace::delivery(self.now, id, delivery, &self.kernel));
         }
         self.hash_delivery(id, delivery);
-        let end = |association: &AssocId| (id, *association);
-        let now = self.now;
-        match delivery {
-            Delivery::Message {
-                association,
-                ppid,
-                stream,
-                bytes,
-            } => {
-                let up = self.kernel.ends.get(&end(association));
-                if up.is_some_and(|end| end.told) {
-                    let input = Input::Message {
-                        association: *association,
-                        ppid: *ppid,
-                        stream: *stream,
-                        bytes,
-                    };
-                    self.nodes[id.index()].handle_input(now, input);
-                }
-            }
-            Delivery::Connected { association } => {
-                if let Some(up) = self.kernel.ends.get_mut(&end(association)) {
-                    up.told = true;
-                    let input = Input::Connected {
-                        association: *association,
-                        remote: &[up.remote],
-                    };
-                    self.nodes[id.index()].handle_input(now, input);
-                }
-            }
-            Delivery::ConnectFailed { remote } => {
-                let input = Input::ConnectFailed { remote: *remote };
-                self.nodes[id.index()].handle_input(now, input);
-            }
-            Delivery::Disconnected {
-                association,
-                end: how,
-            } => self.hand_in_end(end(association), *how),
-            Delivery::SendFailed {
-                association,
-                ppid,
-                bytes,
-            } => {
-                if self.kernel.ends.contains_key(&end(association)) {
-                    let input = Input::SendFailed {
-                        association: *association,
-                        ppid: *ppid,
-                        bytes,
-                    };
-                    self.nodes[id.index()].handle_input(now, input);
-                }
-            }
-            Delivery::Announcement {
-                source,
-                ppid,
-                bytes,
-            } => {
-                let input = Input::Announcement {
-                    source: *source,
-                    ppid: *ppid,
-                    bytes,
-                };
-                self.nodes[id.index()].handle_input(now, input);
+        if let Delivery::Disconnected { association, end } = delivery {
+            self.hand_in_end((id, *association), *end);
+        } else {
+            let remote = self.kernel.meet(id, delivery);
+            if let Some(input) = input(delivery, &remote) {
+                self.nodes[id.index()].handle_input(self.now, input);
             }
         }
         self.settle(id);
     }
 
     fn hand_in_end(&mut self, end: EndId, how: End) {
-        if self.close(end) {
+        let Some(state) = self.close(end) else {
+            return;
+        };
+        if state.told {
             let input = Input::Disconnected {
                 association: end.1,
                 end: how,
@@ -431,7 +377,7 @@ impl World {
             Delivery::Message {
                 association, bytes, ..
             } => (at, 0, association, bytes).hash(&mut self.hash),
-            Delivery::Connected { association } => (at, 1, association).hash(&mut self.hash),
+            Delivery::Connected { association, .. } => (at, 1, association).hash(&mut self.hash),
             Delivery::ConnectFailed { remote } => (at, 2, remote).hash(&mut self.hash),
             Delivery::Disconnected { association, end } => {
                 (at, 3, association, *end == End::Lost).hash(&mut self.hash);
@@ -491,4 +437,47 @@ impl World {
             node.deadline = wanted;
         }
     }
+}
+
+/// What a machine is told of something that has come; nothing where the association is no more, so that it has no `remote`.
+fn input<'a>(delivery: &'a Delivery, remote: &'a Option<SocketAddr>) -> Option<Input<'a>> {
+    let up = remote.is_some();
+    Some(match delivery {
+        Delivery::Message {
+            association,
+            ppid,
+            stream,
+            bytes,
+        } if up => Input::Message {
+            association: *association,
+            ppid: *ppid,
+            stream: *stream,
+            bytes,
+        },
+        Delivery::Connected { association, .. } if up => Input::Connected {
+            association: *association,
+            remote: remote.as_slice(),
+        },
+        Delivery::Connected { asked, .. } => Input::ConnectFailed { remote: (*asked)? },
+        Delivery::ConnectFailed { remote } => Input::ConnectFailed { remote: *remote },
+        Delivery::SendFailed {
+            association,
+            ppid,
+            bytes,
+        } if up => Input::SendFailed {
+            association: *association,
+            ppid: *ppid,
+            bytes,
+        },
+        Delivery::Announcement {
+            source,
+            ppid,
+            bytes,
+        } => Input::Announcement {
+            source: *source,
+            ppid: *ppid,
+            bytes,
+        },
+        _ => return None,
+    })
 }

@@ -1,8 +1,8 @@
 //! Messages of peer registrars (RFC 5353), and who owns an element.
 //!
 //! An element belongs to the registrar that it registered with last. Where two registrars disagree, the one that has the
-//! element's own association is right: it keeps the element and says so again. Where neither has it, the takeover's rule for
-//! server identifiers decides, and the winner asks the element to adopt it.
+//! element's own association asks it: its answer is announced, its silence leaves it to the other one. Where neither has it,
+//! the takeover's rule for server identifiers decides, and the winner asks the element to adopt it.
 
 use bytes::Bytes;
 
@@ -187,6 +187,7 @@ impl Registrar {
             return;
         }
         self.unmark(sender, key);
+        self.tell_gone(key);
         self.handlespace.deregister(key);
     }
 
@@ -203,16 +204,14 @@ impl Registrar {
             return None;
         }
         let known = self.handlespace.find(pool_handle, element.id);
-        if let Some(key) = known {
-            let home = self.handlespace.get(key)?.home;
-            if home == self.id && !self.yields(now, key, element.home_id) {
-                return None;
-            }
-            if home == self.id {
-                self.let_go(key);
-            } else if home != element.home_id {
-                self.unmark(home, key);
-            }
+        let home = known
+            .and_then(|key| self.handlespace.get(key))
+            .map(|known| known.home);
+        if let Some(key) = known
+            && home == Some(self.id)
+            && !self.yields(now, key, element.home_id)
+        {
+            return None;
         }
         let life = self.config.dialect.life_from_wire(element.life);
         let new = NewElement {
@@ -223,24 +222,33 @@ impl Registrar {
             policy: element.policy,
             asap_transport: element.asap_transport,
         };
-        match self.handlespace.register(pool_handle, &new) {
-            Ok(registered) => Some(registered.key),
-            Err(_) => {
-                self.counters.refused += 1;
-                None
-            }
+        // Only what is really the other one's afterwards is let go.
+        let Ok(registered) = self.handlespace.register(pool_handle, &new) else {
+            self.counters.refused += 1;
+            return None;
+        };
+        match home {
+            Some(home) if home == self.id => self.let_go(registered.key),
+            Some(home) if home != element.home_id => self.unmark(home, registered.key),
+            _ => {}
         }
+        Some(registered.key)
     }
 
     /// Whether an element of one's own is left to the peer that claims it.
     fn yields(&mut self, now: Instant, key: ElementKey, claimant: ServerId) -> bool {
-        let registered_here = self
-            .watches
-            .get(&key)
-            .is_some_and(|watch| watch.registered && watch.association.is_some());
-        if registered_here {
-            self.contest(now, key, claimant);
-            return false;
+        let watch = self.watches.get(&key);
+        let (registered, up) = watch.map_or((false, false), |watch| {
+            (watch.registered, watch.association.is_some())
+        });
+        match (registered, up) {
+            (true, true) => {
+                self.contest(now, key, claimant);
+                return false;
+            }
+            // It has left.
+            (true, false) => return true,
+            (false, _) => {}
         }
         if self.config.dialect.takeover_yields(self.id, claimant) {
             return true;

@@ -104,6 +104,8 @@ pub struct Registrar {
     rng: Rng,
     handlespace: Handlespace,
     peers: BTreeMap<AssocId, Peer>,
+    /// The association with the peer that has an address.
+    associations: BTreeMap<SocketAddr, AssocId>,
     watches: BTreeMap<ElementKey, Watch>,
     /// The associations that were asked for and have not come, by their first address, and the elements that still wait for
     /// them.
@@ -130,6 +132,7 @@ impl Registrar {
             id,
             rng,
             peers: BTreeMap::new(),
+            associations: BTreeMap::new(),
             watches: BTreeMap::new(),
             calls: BTreeMap::new(),
             announcer: Announcer::default(),
@@ -192,6 +195,9 @@ impl Registrar {
             proven: false,
             upload: None,
         });
+        for address in remote.iter().take(MAX_ADDRESSES) {
+            self.associations.insert(*address, association);
+        }
         if called {
             self.on_call_answered(association, remote);
             if !known {

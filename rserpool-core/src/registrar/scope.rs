@@ -176,6 +176,13 @@ impl Registrar {
         }
     }
 
+    /// The peer owns elements of which only others have told: what it says of them is fetched, even where the checksums agree.
+    pub(super) fn expect_news(&mut self, id: ServerId) {
+        if let Some(server) = self.scope.servers.get_mut(&id) {
+            server.outdated = true;
+        }
+    }
+
     /// Makes `id` a peer whose silence is watched. `None` where there is no room.
     pub(super) fn ensure_server(&mut self, now: Instant, id: ServerId) -> Option<()> {
         if self.scope.servers.contains_key(&id) {
@@ -394,6 +401,15 @@ impl Registrar {
     pub(super) fn on_heartbeat(&mut self, now: Instant) {
         self.announce_presence();
         self.call_contacts();
+        // Whoever owns elements is watched, however it came to own them.
+        let owners: Vec<_> = self
+            .handlespace
+            .owners()
+            .filter(|id| *id != self.id)
+            .collect();
+        for owner in owners {
+            self.ensure_server(now, owner);
+        }
         self.timers
             .set(Timer::Heartbeat, now + self.config.peer_heartbeat_cycle);
     }

@@ -156,6 +156,7 @@ impl Registrar {
                 .get(key)
                 .is_some_and(|element| element.home == id);
             if still {
+                self.tell_gone(key);
                 self.handlespace.deregister(key);
             }
         }

@@ -230,6 +230,7 @@ impl Registrar {
         for key in elements {
             self.handlespace.set_home(key, taker);
         }
+        self.expect_news(taker);
         self.forget_server(target);
     }
 }

@@ -17,9 +17,10 @@ use crate::wire::enrp::UpdateAction;
 pub(super) struct Watch {
     /// The association it registered on, while it lasts.
     pub(super) association: Option<AssocId>,
-    /// Whether it registered on that association, not only answered on it.
+    /// Whether the element takes this registrar for its home on that association: it registered there, or said yes when it was
+    /// asked to.
     pub(super) registered: bool,
-    /// Whether it is to adopt this registrar as its home.
+    /// Whether it is to adopt this registrar as its home: the next question says so.
     claiming: bool,
     /// Another registrar that says that the element is its own: believed where the element does not answer.
     rival: Option<ServerId>,
@@ -165,7 +166,10 @@ impl Registrar {
             return;
         };
         watch.reporters.clear();
-        watch.claiming = false;
+        // Who acknowledges the H flag has this registrar as its home (RFC 5352 §3.4 KA2.4). Who only answers may have another
+        // one, and is asked next time.
+        watch.registered |= watch.claiming;
+        watch.claiming = !watch.registered;
         let contested = watch.rival.take().is_some();
         self.schedule(now, key);
         if contested {
@@ -176,8 +180,10 @@ impl Registrar {
     /// Another registrar says that it owns an element that is registered here. The element is asked, and decides: its answer is
     /// announced, its silence leaves it to the other one. However often that one says so, there is one question at a time.
     pub(super) fn contest(&mut self, now: Instant, key: ElementKey, rival: ServerId) {
+        let asked = self.timers.is_set(Timer::Acknowledgement(key));
         if let Some(watch) = self.watches.get_mut(&key) {
             watch.rival = Some(rival);
+            watch.claiming |= !asked;
         }
         self.ask(now, key);
     }
@@ -214,15 +220,11 @@ impl Registrar {
 
     /// The registration was not renewed: the element is told that it is a member no longer (RFC 5352 §3.2).
     pub(super) fn on_life_ended(&mut self, key: ElementKey) {
-        let association = self.watches.get(&key).and_then(|watch| watch.association);
-        if let (Some(association), Some(element)) = (association, self.handlespace.get(key)) {
-            let (pool, pe_id) = (element.pool.clone(), element.id);
-            self.send_notice(association, pool.as_bytes(), pe_id);
-        }
+        self.tell_gone(key);
         self.remove(key, Removal::Expired);
     }
 
-    /// Tells an element that it is a member no longer (RFC 5352 §2.2.4).
+    /// Tells an element that it is a member no longer (RFC 5352 §2.2.4, §3.2).
     fn send_notice(&mut self, association: AssocId, pool_handle: &[u8], pe_id: PeId) {
         let message = Message::DeregistrationResponse {
             pool_handle,
@@ -238,13 +240,25 @@ impl Registrar {
         let Some(peer) = self.peers.remove(&association) else {
             return;
         };
+        for address in &peer.remote {
+            if self.associations.get(address) == Some(&association) {
+                self.associations.remove(address);
+            }
+        }
         if let Some(server) = peer.server {
             self.on_enrp_disconnected(now, server, association);
         }
         self.timers.cancel(Timer::Idle(association));
         for key in peer.elements {
-            if let Some(watch) = self.watches.get_mut(&key) {
-                watch.association = None;
+            let Some(watch) = self.watches.get_mut(&key) else {
+                continue;
+            };
+            watch.association = None;
+            if let Some(rival) = watch.rival.take()
+                && self.scope.servers.contains_key(&rival)
+            {
+                self.yield_to(rival, key);
+                continue;
             }
             self.timers.cancel(Timer::Acknowledgement(key));
             self.ask(now, key);
@@ -265,9 +279,42 @@ impl Registrar {
         self.ask(now, key);
     }
 
-    /// An element of one's own has a new home: it is watched no longer.
+    /// An element that a rival calls its own is no longer one's own.
+    fn yield_to(&mut self, rival: ServerId, key: ElementKey) {
+        self.let_go(key);
+        self.handlespace.set_home(key, rival);
+        self.expect_news(rival);
+    }
+
+    /// An element of one's own has a new home: it is watched no longer. One that still takes this registrar for its home hears
+    /// that it is none, and registers again; any other one does not mind.
     pub(super) fn let_go(&mut self, key: ElementKey) {
+        self.tell_gone(key);
         self.unwatch(key);
+    }
+
+    /// An element that this registrar has an association with is told that it is a member no longer, or not here. Whatever
+    /// registrars said of each other's elements: one that takes this registrar for its home registers again.
+    pub(super) fn tell_gone(&mut self, key: ElementKey) {
+        let own = self.watches.get(&key).and_then(|watch| watch.association);
+        let association = own.or_else(|| {
+            let transport = self.handlespace.get(key)?.asap_transport.as_ref()?;
+            let transport = transport.as_transport();
+            let port = transport.port()?;
+            let mut addresses = transport.addresses();
+            addresses.find_map(|one| self.associations.get(&SocketAddr::new(one, port)).copied())
+        });
+        if let Some(association) = association {
+            self.send_notice_of(association, key);
+        }
+    }
+
+    /// The notice for an element of the handlespace.
+    fn send_notice_of(&mut self, association: AssocId, key: ElementKey) {
+        if let Some(element) = self.handlespace.get(key) {
+            let (pool, pe_id) = (element.pool.clone(), element.id);
+            self.send_notice(association, pool.as_bytes(), pe_id);
+        }
     }
 
     /// Takes an element of one's own out of the handlespace, with all that belongs to it, and tells the peers.
@@ -276,7 +323,7 @@ impl Registrar {
         let association = watch.and_then(|watch| watch.association);
         let rival = watch.and_then(|watch| watch.rival);
         let unreachable = matches!(reason, Removal::Unreachable | Removal::Reported);
-        let rival = rival.filter(|_| unreachable);
+        let rival = rival.filter(|rival| unreachable && self.scope.servers.contains_key(rival));
         if rival.is_none() {
             self.announce_update(UpdateAction::Delete, key);
         }
@@ -285,8 +332,7 @@ impl Registrar {
             self.dismiss(association, key);
         }
         if let Some(rival) = rival {
-            self.handlespace.set_home(key, rival);
-            return;
+            return self.yield_to(rival, key);
         }
         if let Some(element) = self.handlespace.deregister(key) {
             self.actions.notify(Event::Removed {
@@ -305,13 +351,8 @@ impl Registrar {
         };
         if peer.elements.is_empty() && peer.server.is_none() {
             self.actions.abort(association);
-        } else if let Some(element) = self.handlespace.get(key) {
-            let message = Message::DeregistrationResponse {
-                pool_handle: element.pool.as_bytes(),
-                pe_id: element.id,
-                error: None,
-            };
-            self.actions.send_asap(association, &message);
+        } else {
+            self.send_notice_of(association, key);
         }
     }
 
