@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::wire::asap::{Message, message_type};
-use crate::wire::{Cause, CauseCode, DecodeError, Decoded, List};
+use crate::wire::{Cause, CauseCode, DecodeError, Decoded, List, Unrecognized};
 
 /// The ASAP_ERROR for bytes that are no message, where the rules ask for one (RFC 5352 §2.2.14). An error is never answered
 /// with an error.
@@ -21,19 +21,23 @@ pub(crate) fn answer(bytes: &[u8], error: &DecodeError) -> Option<Bytes> {
 
 /// The ASAP_ERROR for parameters that were skipped and are to be reported (RFC 5354 §3, upper bits 11), one cause each.
 pub(crate) fn report(bytes: &[u8], decoded: &Decoded<Message<'_>>) -> Option<Bytes> {
-    let spans = decoded.unrecognized.spans();
-    if spans.is_empty() || matches!(decoded.message, Message::Error { .. }) {
+    if matches!(decoded.message, Message::Error { .. }) {
         return None;
     }
-    let causes: Vec<_> = spans
+    asap_error(&unrecognized(bytes, &decoded.unrecognized))
+}
+
+/// The causes for parameters of `bytes` that were skipped and are to be reported, in either protocol.
+pub(crate) fn unrecognized<'a>(bytes: &'a [u8], skipped: &Unrecognized) -> Vec<Cause<'a>> {
+    skipped
+        .spans()
         .iter()
         .filter(|span| span.length <= DecodeError::ECHO_CAP)
         .map(|span| Cause {
             code: CauseCode::UNRECOGNIZED_PARAMETER,
             info: span.of(bytes),
         })
-        .collect();
-    asap_error(&causes)
+        .collect()
 }
 
 fn asap_error(causes: &[Cause<'_>]) -> Option<Bytes> {

@@ -1,5 +1,4 @@
 //! INIT, duplicates of it, restart, collision, cookies, floods, and the parameters peers send.
-#![allow(missing_docs)]
 
 mod common;
 

@@ -1,5 +1,4 @@
 //! Death, ABORT, packets out of the blue, unknown chunks, lies and noise.
-#![allow(missing_docs)]
 
 mod common;
 

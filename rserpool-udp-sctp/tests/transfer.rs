@@ -1,5 +1,4 @@
 //! Messages between two stacks: identifiers, sizes, order, back-pressure, faults, close.
-#![allow(missing_docs)]
 
 mod common;
 

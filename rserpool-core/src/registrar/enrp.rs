@@ -8,11 +8,12 @@ use bytes::Bytes;
 
 use super::{Registrar, Timer};
 use crate::dialect::Life;
+use crate::faults;
 use crate::handlespace::{ElementKey, NewElement};
 use crate::ids::{AssocId, Ppid, ServerId};
 use crate::time::Instant;
 use crate::wire::enrp::{self, Message, MessageBody, UpdateAction};
-use crate::wire::{Cause, CauseCode, DecodeError, Decoded, List, PoolElement};
+use crate::wire::{Cause, DecodeError, Decoded, List, PoolElement};
 
 impl Registrar {
     pub(super) fn on_enrp(&mut self, now: Instant, association: AssocId, bytes: &[u8]) {
@@ -323,16 +324,7 @@ impl Registrar {
     }
 
     fn report_enrp(&mut self, association: AssocId, bytes: &[u8], decoded: &Decoded<Message<'_>>) {
-        let causes: smallvec::SmallVec<[Cause<'_>; 4]> = decoded
-            .unrecognized
-            .spans()
-            .iter()
-            .filter(|span| span.length <= DecodeError::ECHO_CAP)
-            .map(|span| Cause {
-                code: CauseCode::UNRECOGNIZED_PARAMETER,
-                info: span.of(bytes),
-            })
-            .collect();
+        let causes = faults::unrecognized(bytes, &decoded.unrecognized);
         if !causes.is_empty() && !matches!(decoded.message.body, MessageBody::Error { .. }) {
             self.answer_enrp_error(association, bytes, &causes);
         }
