@@ -407,10 +407,13 @@ impl Run {
         }
     }
 
-    /// After a partition, equal states within two heartbeats and the time of a transfer.
+    /// After a partition, equal states within two heartbeats, the time of a transfer, and that of a question to an element that
+    /// two registrars have an association with.
     fn check_agreement(&mut self, disagreement: Option<String>, begin: Instant) {
         let config = Config::for_dialect(self.options.dialect);
-        let limit = config.peer_heartbeat_cycle * 2 + config.max_time_no_response;
+        let limit = config.peer_heartbeat_cycle * 2
+            + config.max_time_no_response
+            + config.keep_alive_timeout;
         let now = self.world.now();
         let late = now.duration_since(begin) > limit;
         // At the start, nobody has promised that.

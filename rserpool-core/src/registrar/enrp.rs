@@ -254,7 +254,7 @@ impl Registrar {
         if self.config.dialect.takeover_yields(self.id, claimant) {
             return true;
         }
-        self.claim(now, key);
+        self.claim_against(now, key, claimant);
         false
     }
 

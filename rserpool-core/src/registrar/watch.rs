@@ -279,6 +279,18 @@ impl Registrar {
         self.ask(now, key);
     }
 
+    /// Claims an element that a rival calls its own as well. A claim that runs is not begun anew: however often the rival says so,
+    /// the element's silence ends it.
+    pub(super) fn claim_against(&mut self, now: Instant, key: ElementKey, rival: ServerId) {
+        let claiming = self.watches.get(&key).is_some_and(|watch| watch.claiming);
+        if !claiming || !self.timers.is_set(Timer::Acknowledgement(key)) {
+            self.claim(now, key);
+        }
+        if let Some(watch) = self.watches.get_mut(&key) {
+            watch.rival = Some(rival);
+        }
+    }
+
     /// An element that a rival calls its own is no longer one's own.
     fn yield_to(&mut self, rival: ServerId, key: ElementKey) {
         self.let_go(key);
