@@ -1,5 +1,9 @@
 //! A network in memory and in virtual time: stacks, a link with faults, nothing that sleeps.
-#![allow(dead_code, unreachable_pub, reason = "a module of several tests, none of which needs all of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "a module of several tests, none of which needs all of it"
+)]
 
 extern crate alloc;
 
