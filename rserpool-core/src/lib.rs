@@ -1,4 +1,49 @@
 //! The protocol machines of Reliable Server Pooling (RSerPool, RFC 5351–5356), sans-IO.
+//!
+//! | role | machine | module |
+//! |---|---|---|
+//! | registrar (PR, ENRP server) | [`Registrar`](registrar::Registrar) | [`registrar`] |
+//! | pool element (PE, server) | [`PoolElement`](element::PoolElement) | [`element`] |
+//! | pool user (PU, client) | [`PoolUser`](user::PoolUser) | [`user`] |
+//!
+//! A machine owns no socket, clock, task or random source. What happened outside goes in as an [`Input`], what to do next comes
+//! out as an [`Action`], and commands are method calls. Whoever drives it needs three lines, in any order: hand in inputs, take
+//! actions until there are none, and call [`Machine::handle_timeout`] at [`Machine::poll_timeout`].
+//!
+//! ```
+//! use rserpool_core::element::{Config, Event, PoolElement};
+//! use rserpool_core::wire::asap::{self, Message};
+//! use rserpool_core::wire::{Policy, Transport, TransportBuf};
+//! use rserpool_core::{Action, AssocId, Input, Instant, Machine, PoolHandle, Ppid};
+//!
+//! let transport = Transport::Udp { port: 7, address: "192.0.2.2".parse()? };
+//! let pool = PoolHandle::from("EchoPool");
+//! let mut config = Config::new(pool, TransportBuf::from(&transport), Policy::RoundRobin);
+//! config.hunt.registrars = vec!["192.0.2.1:3863".parse()?];
+//! let mut element = PoolElement::new(config, [7; 32]);
+//! let now = Instant::EPOCH;
+//!
+//! element.register(now);
+//! let Some(Action::Connect { remote, .. }) = element.poll_action() else { panic!() };
+//! let association = AssocId(1);
+//! element.handle_input(now, Input::Connected { association, remote: &remote });
+//! let Some(Action::Send { bytes, .. }) = element.poll_action() else { panic!() };
+//! assert!(matches!(asap::decode(&bytes)?.message, Message::Registration { .. }));
+//!
+//! let answer = Message::RegistrationResponse {
+//!     rejected: false,
+//!     pool_handle: b"EchoPool",
+//!     pe_id: element.id(),
+//!     error: None,
+//! };
+//! let bytes = &answer.to_bytes()?[..];
+//! element.handle_input(now, Input::Message { association, ppid: Ppid::ASAP, stream: 0, bytes });
+//! assert_eq!(element.poll_action(), Some(Action::Notify(Event::Registered { home: association })));
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
+//! Below the machines, [`wire`] is the codec, [`handlespace`] the pools and elements, and [`policy`] the member selection: each is
+//! of use on its own.
 #![no_std]
 #![forbid(unsafe_code)]
 
