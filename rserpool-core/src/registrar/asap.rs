@@ -302,6 +302,12 @@ impl Registrar {
             return;
         }
         if let Some(key) = key {
+            // On another association it may be a request of long ago, overtaken by a registration: the element is told on its
+            // own one, and comes back if it wants to.
+            let own = self.watches.get(&key).and_then(|watch| watch.association);
+            if let Some(own) = own.filter(|own| *own != association) {
+                self.send_notice(own, pool_handle, pe_id);
+            }
             self.remove(key, Removal::Deregistered);
         }
         self.counters.deregistrations += 1;

@@ -225,7 +225,7 @@ impl Registrar {
     }
 
     /// Tells an element that it is a member no longer (RFC 5352 §2.2.4, §3.2).
-    fn send_notice(&mut self, association: AssocId, pool_handle: &[u8], pe_id: PeId) {
+    pub(super) fn send_notice(&mut self, association: AssocId, pool_handle: &[u8], pe_id: PeId) {
         let message = Message::DeregistrationResponse {
             pool_handle,
             pe_id,

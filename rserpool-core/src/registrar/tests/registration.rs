@@ -293,8 +293,22 @@ fn deregistration_by_proxy_is_refused() {
     assert_eq!(cause.map(|(code, _)| code), Some(CauseCode::SECURITY));
     assert_eq!(script.count(), 1);
     // Another association of the element's own host will do.
+    script.disconnected(1);
     script.connected(2, 1);
-    assert_eq!(answer(&script.deregister(2, 1)), (4, false, None));
+    script.actions();
+    let actions = script.deregister(2, 1);
+    assert_eq!(types(&actions), [(2, 4)]);
+    assert_eq!(script.count(), 0);
+}
+
+#[test]
+fn a_deregistration_that_was_overtaken_by_a_registration_is_told_to_the_element() {
+    // The request took its time on an association of before; on the new one the element is a member, and wants to be.
+    let mut script = Script::with_element();
+    script.connected(2, 1);
+    script.register(2, &element(1, &[host(1)]));
+    let actions = script.deregister(1, 1);
+    assert_eq!(types(&actions), [(2, 4), (1, 4)]);
     assert_eq!(script.count(), 0);
 }
 
