@@ -172,6 +172,7 @@ impl Run {
         if self.registrars.contains(&node) {
             let id = self.world.registrar(node, |registrar, _| registrar.id());
             self.deaths.remove(&id);
+            self.started.insert(node, self.world.now());
         } else {
             self.world
                 .element(node, |element, now| element.register(now));

@@ -73,6 +73,8 @@ pub(crate) struct Run {
     pub(crate) attackers: Vec<NodeId>,
     /// When each server ID died, and whether it owned elements.
     pub(crate) deaths: BTreeMap<ServerId, (Instant, bool)>,
+    /// When each registrar started again last: it knows nothing of deaths before.
+    pub(crate) started: BTreeMap<NodeId, Instant>,
     /// Who was taken for dead already.
     noticed: BTreeSet<ServerId>,
     /// Elements that lost their registrar, and when.
@@ -103,6 +105,7 @@ impl Run {
             cuts: BTreeSet::new(),
             attackers: Vec::new(),
             deaths: BTreeMap::new(),
+            started: BTreeMap::new(),
             noticed: BTreeSet::new(),
             homeless: BTreeMap::new(),
             waiting: BTreeMap::new(),
@@ -287,7 +290,7 @@ impl Run {
                     }
                 }
                 Told::Registrar(registrar::Event::TakenOver { server, .. }) => {
-                    self.on_takeover(at, server);
+                    self.on_takeover(at, node, server);
                 }
                 Told::Element(element::Event::Registered { .. }) => {
                     if let Some(since) = self.homeless.remove(&node) {
@@ -314,8 +317,8 @@ impl Run {
         self.report.violations.extend(found);
     }
 
-    /// RFC 5353 §3.4.3, §3.5: how long a takeover may take at most, counted from the last death.
-    fn on_takeover(&mut self, at: Instant, server: ServerId) {
+    /// RFC 5353 §3.4.3, §3.5: how long a takeover may take at most, counted from the last death, or from the start of the taker.
+    fn on_takeover(&mut self, at: Instant, taker: NodeId, server: ServerId) {
         let Some((death, owned)) = self.deaths.remove(&server) else {
             return;
         };
@@ -325,7 +328,8 @@ impl Run {
             .map(|(at, _)| *at)
             .max()
             .unwrap_or(death)
-            .max(death);
+            .max(death)
+            .max(self.started.get(&taker).copied().unwrap_or(death));
         if owned {
             self.report.takeover.add(at.duration_since(death));
         }

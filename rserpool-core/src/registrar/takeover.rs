@@ -171,9 +171,10 @@ impl Registrar {
             };
             self.timers.cancel(Timer::LastHeard(target));
             self.timers.cancel(Timer::NoResponse(target));
+            // The sender waits MAX-TIME-NO-RESPONSE at most; where it dies meanwhile, its takeover comes to nothing.
             self.timers.set(
                 Timer::Suspicion(target),
-                now + self.config.max_time_no_response * 3,
+                now + self.config.max_time_no_response * 2,
             );
             self.timers.set(
                 Timer::NoResponse(target),
