@@ -1,4 +1,5 @@
-//! The registrar: it keeps the pools, answers elements and users, and watches its elements (RFC 5352 §3).
+//! The registrar: it keeps the pools, answers elements and users, and watches its elements (RFC 5352 §3); with its peers it agrees
+//! on all of that, and takes over the elements of those that die (RFC 5353 §3).
 //!
 //! ```text
 //!  association up ─▶ REGISTRATION ─▶ handlespace ◀─ HANDLE_RESOLUTION ─ users
