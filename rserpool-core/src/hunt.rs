@@ -17,6 +17,7 @@ use core::time::Duration;
 use crate::dialect::Dialect;
 use crate::ids::{AssocId, Ppid};
 use crate::machine::Actions;
+use crate::planted::{Bug, planted};
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::timers::Timers;
@@ -276,6 +277,9 @@ impl Hunt {
                     let doubled = self.t5.saturating_mul(2);
                     self.t5 = doubled.min(self.config.retran_max).max(SHORTEST);
                     self.stale.extend(self.attempts.drain(..));
+                    if planted(Bug::T5NotRearmed) {
+                        continue;
+                    }
                     self.round(now, actions);
                 }
             }

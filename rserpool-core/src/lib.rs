@@ -58,6 +58,10 @@ pub mod handlespace;
 mod hunt;
 mod ids;
 mod machine;
+#[cfg(not(feature = "planted-bugs"))]
+mod planted;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 pub mod policy;
 pub mod registrar;
 mod rng;

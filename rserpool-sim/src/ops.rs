@@ -153,6 +153,7 @@ impl Run {
                 }
             }
             self.deaths.insert(id, (now, owned));
+            self.last_death = now;
             self.world.rename(node, (!renamed).then_some(id));
         } else {
             self.homeless.remove(&node);

@@ -73,6 +73,8 @@ pub(crate) struct Run {
     pub(crate) attackers: Vec<NodeId>,
     /// When each server ID died, and whether it owned elements.
     pub(crate) deaths: BTreeMap<ServerId, (Instant, bool)>,
+    /// When a registrar died last: it may have been about to take over another one.
+    pub(crate) last_death: Instant,
     /// When each registrar started again last: it knows nothing of deaths before.
     pub(crate) started: BTreeMap<NodeId, Instant>,
     /// Who was taken for dead already.
@@ -105,6 +107,7 @@ impl Run {
             cuts: BTreeSet::new(),
             attackers: Vec::new(),
             deaths: BTreeMap::new(),
+            last_death: Instant::EPOCH,
             started: BTreeMap::new(),
             noticed: BTreeSet::new(),
             homeless: BTreeMap::new(),
@@ -322,14 +325,8 @@ impl Run {
         let Some((death, owned)) = self.deaths.remove(&server) else {
             return;
         };
-        let last = self
-            .deaths
-            .values()
-            .map(|(at, _)| *at)
-            .max()
-            .unwrap_or(death)
-            .max(death)
-            .max(self.started.get(&taker).copied().unwrap_or(death));
+        let started = self.started.get(&taker).copied();
+        let last = self.last_death.max(started.unwrap_or(death));
         if owned {
             self.report.takeover.add(at.duration_since(death));
         }

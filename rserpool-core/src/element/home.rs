@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use super::{Event, Owed, Peer, PoolElement, State, Timer};
 use crate::hunt::Found;
 use crate::ids::{AssocId, PeId, ServerId};
+use crate::planted::{Bug, planted};
 use crate::time::Instant;
 use crate::wire::asap::Message;
 
@@ -74,16 +75,25 @@ impl PoolElement {
             pool_handle: self.config.pool_handle.as_bytes(),
             pe_id: self.id,
         };
-        self.actions.send_asap(association, &message);
+        if !planted(Bug::KeepAliveNotAcknowledged) {
+            self.actions.send_asap(association, &message);
+        }
         if self.hunt.home() == Some(association) {
             self.home_id = keep_alive.server_id;
-        } else if keep_alive.home && !self.is_home(keep_alive.server_id) {
+        } else if keep_alive.home
+            && !self.is_home(keep_alive.server_id)
+            && !planted(Bug::HomeFlagIgnored)
+        {
             // KA2.4. The new home learns the element's attributes by a registration at once, not at the next T4.
             let Some(peer) = self.peers.get(&association) else {
                 return;
             };
             self.hunt.adopt(association, peer.remote, &mut self.actions);
             self.known = true;
+            if planted(Bug::AdoptedWithoutRegistration) {
+                self.home_id = keep_alive.server_id;
+                return;
+            }
             self.on_home(now, keep_alive.server_id);
         }
     }
@@ -109,6 +119,9 @@ impl PoolElement {
         self.owed = Owed::default();
         if self.state == State::Registered {
             self.state = State::Pending;
+        }
+        if planted(Bug::HomeLossUnnoticed) {
+            return;
         }
         self.proceed(now);
     }

@@ -29,6 +29,7 @@ use crate::faults;
 use crate::hunt::{Hunt, earlier};
 use crate::ids::{AssocId, PeId, PoolHandle, Ppid, ServerId};
 use crate::machine::{Action, Actions, Input, Machine};
+use crate::planted::{Bug, planted};
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::timers::Timers;
@@ -260,8 +261,10 @@ impl PoolElement {
             return;
         }
         self.state = State::Registered;
-        self.timers
-            .set(Timer::T4Reregistration, now + self.config.t4());
+        if !planted(Bug::T4NotArmed) {
+            self.timers
+                .set(Timer::T4Reregistration, now + self.config.t4());
+        }
         if self.announced_home.replace(association) != Some(association) {
             self.actions.notify(Event::Registered { home: association });
         }
@@ -315,6 +318,9 @@ impl PoolElement {
                 self.actions.notify(Event::Expired);
                 self.announced_home = None;
                 self.state = State::Pending;
+                if planted(Bug::ExpiryIsFinal) {
+                    return;
+                }
                 self.proceed(now);
             }
             _ => self.counters.unexpected += 1,

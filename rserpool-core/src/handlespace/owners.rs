@@ -9,6 +9,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use super::pool::Pool;
 use super::slab::ElementKey;
 use crate::ids::{PeId, PoolHandle, ServerId};
+use crate::planted::{Bug, planted};
 
 /// All registrars that own an element.
 #[derive(Debug, Default)]
@@ -59,6 +60,9 @@ impl Owners {
             return;
         };
         owner.elements -= 1;
+        if planted(Bug::ChecksumKeepsRemoved) {
+            return;
+        }
         owner.sum -= pool.handle_sum + sum_of_id(id);
         if owner.elements == 0 {
             self.0.remove(&home);

@@ -9,6 +9,7 @@ use crate::handlespace::{
     ElementKey, NewElement, RegisterError, RegisterOutcome, Registered, Selection,
 };
 use crate::ids::{AssocId, PeId, PoolHandle, Ppid};
+use crate::planted::{Bug, planted};
 use crate::time::Instant;
 use crate::wire::asap::{self, Message};
 use crate::wire::enrp::UpdateAction;
@@ -119,15 +120,20 @@ impl Registrar {
         match self.register(now, association, pool_handle, element) {
             Ok(registered) => {
                 self.counters.registrations += 1;
-                self.announce_update(UpdateAction::Add, registered.key);
+                let new = matches!(registered.outcome, RegisterOutcome::New);
+                if new || !planted(Bug::ChangeNotAnnounced) {
+                    self.announce_update(UpdateAction::Add, registered.key);
+                }
                 let message = Message::RegistrationResponse {
                     rejected: false,
                     pool_handle,
                     pe_id: element.id,
                     error: None,
                 };
-                self.actions.send_asap(association, &message);
-                if matches!(registered.outcome, RegisterOutcome::New) {
+                if new || !planted(Bug::ReregistrationNotAnswered) {
+                    self.actions.send_asap(association, &message);
+                }
+                if new {
                     self.actions.notify(Event::Registered {
                         pool_handle: pool_handle.into(),
                         pe_id: element.id,
@@ -287,7 +293,8 @@ impl Registrar {
     /// the element's own association, or from one of its addresses.
     fn on_deregistration(&mut self, association: AssocId, pool_handle: &[u8], pe_id: PeId) {
         let key = self.handlespace.find(pool_handle, pe_id);
-        if key.is_some_and(|key| !self.speaks_for(association, key)) {
+        let anybody = planted(Bug::DeregistrationByAnybody);
+        if !anybody && key.is_some_and(|key| !self.speaks_for(association, key)) {
             let cause = CauseCode::SECURITY;
             let causes = [Cause {
                 code: cause,

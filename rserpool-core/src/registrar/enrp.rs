@@ -7,10 +7,11 @@
 use bytes::Bytes;
 
 use super::{Registrar, Timer};
-use crate::dialect::Life;
+use crate::dialect::{Dialect, Life};
 use crate::faults;
 use crate::handlespace::{ElementKey, NewElement};
 use crate::ids::{AssocId, Ppid, ServerId};
+use crate::planted::{Bug, planted};
 use crate::time::Instant;
 use crate::wire::enrp::{self, Message, MessageBody, UpdateAction};
 use crate::wire::{Cause, DecodeError, Decoded, List, PoolElement};
@@ -142,7 +143,8 @@ impl Registrar {
             .servers
             .get(&sender)
             .is_some_and(|server| server.outdated);
-        if (differs || outdated) && self.scope.startup.is_running() {
+        let wanted = (differs || outdated) && !planted(Bug::AuditForgotten);
+        if wanted && self.scope.startup.is_running() {
             self.start_download(now, sender, true);
         }
     }
@@ -183,7 +185,7 @@ impl Registrar {
             return;
         };
         let home = self.handlespace.get(key).map(|element| element.home);
-        if home != Some(sender) {
+        if home != Some(sender) && !planted(Bug::DeleteByAnybody) {
             self.counters.unexpected += 1;
             return;
         }
@@ -238,6 +240,9 @@ impl Registrar {
 
     /// Whether an element of one's own is left to the peer that claims it.
     fn yields(&mut self, now: Instant, key: ElementKey, claimant: ServerId) -> bool {
+        if planted(Bug::RivalIsBelieved) {
+            return true;
+        }
         let watch = self.watches.get(&key);
         let (registered, up) = watch.map_or((false, false), |watch| {
             (watch.registered, watch.association.is_some())
@@ -280,7 +285,11 @@ impl Registrar {
             return None;
         }
         let element = self.handlespace.get(key)?;
-        let life = self.config.dialect.life_to_wire(element.life);
+        let dialect = match planted(Bug::UpdateInOtherUnit) {
+            true => Dialect::Rsplib,
+            false => self.config.dialect,
+        };
+        let life = dialect.life_to_wire(element.life);
         let message = Message {
             sender: self.id,
             receiver: ServerId::default(),
@@ -288,7 +297,7 @@ impl Registrar {
                 action,
                 takeover_suggested: false,
                 pool_handle: element.pool.as_bytes(),
-                pool_element: element.to_wire(life, true),
+                pool_element: element.to_wire(life, !planted(Bug::UpdateWithoutTransport)),
             },
         };
         message.to_bytes().ok()

@@ -20,6 +20,7 @@ use super::sync::{Download, Upload};
 use super::takeover::{Claims, Takeover};
 use super::{Event, Registrar, Timer};
 use crate::ids::{AssocId, Ppid, ServerId};
+use crate::planted::{Bug, planted};
 use crate::time::Instant;
 use crate::wire::enrp::{Message, MessageBody};
 use crate::wire::{List, SctpTransport, ServerInformation, TransportUse};
@@ -123,8 +124,10 @@ impl Registrar {
             self.timers.cancel(Timer::NoResponse(id));
             self.timers.cancel(Timer::Suspicion(id));
         }
-        self.timers
-            .set(Timer::LastHeard(id), now + self.config.max_time_last_heard);
+        if !planted(Bug::LastHeardNotRearmed) {
+            self.timers
+                .set(Timer::LastHeard(id), now + self.config.max_time_last_heard);
+        }
         // RFC 5353 §3.5.1: the target is active, and the takeover stops.
         self.stop_takeover(id);
         if let Some(association) = association {
@@ -249,7 +252,7 @@ impl Registrar {
         };
         let waiting = core::mem::take(&mut server.waiting);
         let old = server.association.replace(association);
-        server.outdated |= old != Some(association);
+        server.outdated |= old != Some(association) && !planted(Bug::OutdatedForgotten);
         if let Some(peer) = self.peers.get_mut(&association)
             && peer.server != Some(id)
         {
@@ -410,8 +413,10 @@ impl Registrar {
         for owner in owners {
             self.ensure_server(now, owner);
         }
-        self.timers
-            .set(Timer::Heartbeat, now + self.config.peer_heartbeat_cycle);
+        if !planted(Bug::HeartbeatNotRearmed) {
+            self.timers
+                .set(Timer::Heartbeat, now + self.config.peer_heartbeat_cycle);
+        }
     }
 
     /// Tells all peers, and the group, that this registrar is there.

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 use super::{Registrar, Timer};
 use crate::handlespace::ElementKey;
 use crate::ids::{AssocId, PeId, PoolHandle, ServerId};
+use crate::planted::{Bug, planted};
 use crate::time::Instant;
 use crate::wire::enrp::{MessageBody, Pool};
 use crate::wire::{List, PoolElement};
@@ -155,7 +156,7 @@ impl Registrar {
                 .handlespace
                 .get(key)
                 .is_some_and(|element| element.home == id);
-            if still {
+            if still && !planted(Bug::GhostsStay) {
                 self.tell_gone(key);
                 self.handlespace.deregister(key);
             }
@@ -259,8 +260,12 @@ impl Registrar {
         let mut fitting = elements.len().min(count);
         loop {
             let page = &elements[..fitting];
-            let more = fitting < elements.len();
-            let encoded = self.encode_page(receiver, more, page);
+            let more = fitting < elements.len() && !planted(Bug::MoreForgotten);
+            let sent = match planted(Bug::PageLosesLast) && more {
+                true => &page[..page.len().saturating_sub(1).max(1)],
+                false => page,
+            };
+            let encoded = self.encode_page(receiver, more, sent);
             if let Some(encoded) = encoded.filter(|encoded| encoded.len() <= bytes || fitting <= 1)
             {
                 let last = page.last().filter(|_| more);

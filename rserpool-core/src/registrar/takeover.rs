@@ -17,6 +17,7 @@ use super::scope::Status;
 use super::{Event, Registrar, Timer};
 use crate::handlespace::ElementKey;
 use crate::ids::ServerId;
+use crate::planted::{Bug, planted};
 use crate::time::Instant;
 use crate::wire::enrp::MessageBody;
 
@@ -45,6 +46,7 @@ impl Registrar {
             }) => self.hand_over(target, taker),
             // Silent, but somebody else is about to take it over.
             Some(Status::Suspected { claimed: false, .. }) | None => {}
+            Some(_) if planted(Bug::DeadPeerForgotten) => self.forget_server(target),
             Some(_) => self.initiate(now, target),
         }
     }
@@ -105,6 +107,13 @@ impl Registrar {
         let Some(takeover) = self.scope.takeovers.get(&target) else {
             return;
         };
+        if planted(Bug::TakeoverWaitsForAll) {
+            return;
+        }
+        if planted(Bug::TakeoverGivenUp) {
+            self.stop_takeover(target);
+            return self.forget_server(target);
+        }
         let mute: Vec<_> = takeover.awaited.iter().copied().collect();
         for id in mute {
             self.probe(now, id);
@@ -126,7 +135,9 @@ impl Registrar {
             self.handlespace.set_home(*key, self.id);
         }
         self.scope.claims.0.extend(elements);
-        self.timers.set(Timer::Claims, now);
+        if !planted(Bug::ClaimsNotAsked) {
+            self.timers.set(Timer::Claims, now);
+        }
         self.forget_server(target);
     }
 
@@ -155,7 +166,8 @@ impl Registrar {
             return;
         }
         if self.scope.takeovers.contains_key(&target) {
-            if !self.config.dialect.takeover_yields(self.id, sender) {
+            let yields = self.config.dialect.takeover_yields(self.id, sender);
+            if !yields && !planted(Bug::BothYield) {
                 // 2B
                 return;
             }
@@ -172,10 +184,12 @@ impl Registrar {
             self.timers.cancel(Timer::LastHeard(target));
             self.timers.cancel(Timer::NoResponse(target));
             // The sender waits MAX-TIME-NO-RESPONSE at most; where it dies meanwhile, its takeover comes to nothing.
-            self.timers.set(
-                Timer::Suspicion(target),
-                now + self.config.max_time_no_response * 2,
-            );
+            if !planted(Bug::SuspicionNotArmed) {
+                self.timers.set(
+                    Timer::Suspicion(target),
+                    now + self.config.max_time_no_response * 2,
+                );
+            }
             self.timers.set(
                 Timer::NoResponse(target),
                 now + self.config.max_time_no_response,
@@ -196,6 +210,9 @@ impl Registrar {
     /// RFC 5353 §3.5.2, what each peer does. It counts only from a registrar whose takeover was acknowledged, or where the
     /// target is lost to this registrar, too; a target that may still answer is waited for.
     pub(super) fn on_takeover_server(&mut self, sender: ServerId, target: ServerId) {
+        if planted(Bug::TakeoverByAnybody) {
+            return self.hand_over(target, sender);
+        }
         if target == self.id {
             self.announce_presence();
             return;

@@ -8,6 +8,7 @@ use super::{Event, Registrar, Removal, Timer};
 use crate::dialect::Life;
 use crate::handlespace::ElementKey;
 use crate::ids::{AssocId, PeId, ServerId};
+use crate::planted::{Bug, planted};
 use crate::time::Instant;
 use crate::wire::asap::{self, Message};
 use crate::wire::enrp::UpdateAction;
@@ -49,6 +50,8 @@ impl Registrar {
         self.timers.cancel(Timer::Acknowledgement(key));
         self.schedule(now, key);
         match life {
+            Life::For(_)
+                if planted(Bug::LifeNotRearmed) && self.timers.is_set(Timer::Life(key)) => {}
             Life::For(life) => self.timers.set(Timer::Life(key), now + life),
             Life::Forever => self.timers.cancel(Timer::Life(key)),
         }
@@ -75,7 +78,7 @@ impl Registrar {
     /// The next keep-alive, spread over time (RFC 5352 §3.5: ±50 %).
     fn schedule(&mut self, now: Instant, key: ElementKey) {
         let interval = self.config.keep_alive_interval;
-        if interval.is_zero() {
+        if interval.is_zero() || planted(Bug::KeepAliveNotRearmed) {
             self.timers.cancel(Timer::KeepAlive(key));
         } else {
             let interval = self.rng.jitter(interval);
@@ -89,10 +92,12 @@ impl Registrar {
             return;
         }
         self.timers.cancel(Timer::KeepAlive(key));
-        self.timers.set(
-            Timer::Acknowledgement(key),
-            now + self.config.keep_alive_timeout,
-        );
+        if !planted(Bug::AcknowledgementNotAwaited) {
+            self.timers.set(
+                Timer::Acknowledgement(key),
+                now + self.config.keep_alive_timeout,
+            );
+        }
         match self.watches.get(&key).and_then(|watch| watch.association) {
             Some(association) => self.send_keep_alive(association, key),
             None => self.call(key),
@@ -105,7 +110,8 @@ impl Registrar {
         };
         let named = self.config.dialect.keep_alive_names_element();
         let message = Message::EndpointKeepAlive {
-            home: self.watches.get(&key).is_some_and(|watch| watch.claiming),
+            home: self.watches.get(&key).is_some_and(|watch| watch.claiming)
+                && !planted(Bug::ClaimWithoutHomeFlag),
             server_id: self.id,
             pool_handle: element.pool.as_bytes(),
             pe_id: named.then_some(element.id),
@@ -156,7 +162,10 @@ impl Registrar {
             self.send_notice(association, pool_handle, pe_id);
         }
         let key = found
-            .filter(|key| self.watches.contains_key(key) && self.speaks_for(association, *key));
+            .filter(|key| self.watches.contains_key(key))
+            .filter(|key| {
+                self.speaks_for(association, *key) || planted(Bug::AcknowledgementByAnybody)
+            });
         let Some(key) = key else {
             self.counters.unexpected += 1;
             return;
@@ -211,7 +220,8 @@ impl Registrar {
             return;
         };
         watch.reporters.insert(reporter);
-        if watch.reporters.len() > self.config.max_bad_pe_report {
+        if planted(Bug::ReportsAreBelieved) || watch.reporters.len() > self.config.max_bad_pe_report
+        {
             self.remove(key, Removal::Reported);
         } else {
             self.ask(now, key);
@@ -261,7 +271,9 @@ impl Registrar {
                 continue;
             }
             self.timers.cancel(Timer::Acknowledgement(key));
-            self.ask(now, key);
+            if !planted(Bug::LostElementUnnoticed) {
+                self.ask(now, key);
+            }
         }
     }
 
@@ -336,7 +348,7 @@ impl Registrar {
         let rival = watch.and_then(|watch| watch.rival);
         let unreachable = matches!(reason, Removal::Unreachable | Removal::Reported);
         let rival = rival.filter(|rival| unreachable && self.scope.servers.contains_key(rival));
-        if rival.is_none() {
+        if rival.is_none() && !planted(Bug::RemovalNotAnnounced) {
             self.announce_update(UpdateAction::Delete, key);
         }
         self.unwatch(key);

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::{Element, Event, PoolUser, ResolveError, SessionId, Timer};
 use crate::faults;
 use crate::ids::{AssocId, PeId, PoolHandle};
+use crate::planted::{Bug, planted};
 use crate::time::Instant;
 use crate::wire::asap::Message;
 use crate::wire::{Cause, List, Policy, PolicyType, PoolElement};
@@ -143,7 +144,9 @@ impl PoolUser {
                 self.actions.send_asap(home, &message);
             }
         }
-        self.timers.set(Timer::T1Request(id), t1);
+        if !planted(Bug::T1NotArmed) {
+            self.timers.set(Timer::T1Request(id), t1);
+        }
     }
 
     /// A new home gets everything that waits (RFC 5352 §3.7.1).
