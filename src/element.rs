@@ -1,6 +1,8 @@
 //! `rserpool element`: a server in a pool, with one of the built-in services.
 
-use alloc::collections::BTreeSet;
+mod pingpong;
+
+use alloc::collections::BTreeMap;
 use core::net::IpAddr;
 use core::time::Duration;
 use std::time::SystemTime;
@@ -11,9 +13,10 @@ use rserpool_core::element::{Config, Event, PoolElement};
 use rserpool_core::wire::{
     CauseCode, List, Policy, SctpTransport, Transport, TransportBuf, TransportUse,
 };
-use rserpool_core::{AssocId, Dialect, Life, PeId, PoolHandle};
+use rserpool_core::{AssocId, Dialect, Life, PeId, PoolHandle, Ppid};
 use rserpool_tokio::{Handle, Options, seed};
 
+use self::pingpong::PingPong;
 use crate::common::{ClientArgs, Failure, Interrupt, finish_or_interrupt};
 use crate::registrar::{identifier, seconds};
 
@@ -67,6 +70,9 @@ struct ServiceArgs {
     /// Answer every message with the time.
     #[arg(long)]
     daytime: bool,
+    /// Answer pings with numbered pongs, and hand the number over to other elements in a cookie.
+    #[arg(long)]
+    pingpong: bool,
 }
 
 /// The policy of an element and its values.
@@ -198,7 +204,7 @@ pub(crate) async fn run(args: ElementArgs) -> Result<(), Failure> {
     );
     let (handle, mut events) = bound.drive(element).spawn();
     handle.call(|element, now| element.register(now)).await?;
-    let mut sessions = BTreeSet::new();
+    let mut sessions = Sessions::new();
     let mut home = Home::new();
     loop {
         tokio::select! {
@@ -211,12 +217,15 @@ pub(crate) async fn run(args: ElementArgs) -> Result<(), Failure> {
         }
     }
     tokio::select! {
-        result = leave(&handle, &mut events, sessions) => result?,
+        result = leave(&handle, &mut events, sessions.into_keys()) => result?,
         () = interrupt.wait() => {}
     }
     finish_or_interrupt(handle, events, &mut interrupt).await;
     Ok(())
 }
+
+/// The users' associations, and where the ping-pong service is with each.
+type Sessions = BTreeMap<AssocId, PingPong>;
 
 /// Tells the user when there is no registrar.
 struct Home {
@@ -257,7 +266,7 @@ async fn serve(
     handle: &Handle<PoolElement>,
     event: Event,
     args: &ElementArgs,
-    sessions: &mut BTreeSet<AssocId>,
+    sessions: &mut Sessions,
 ) -> Result<(), Failure> {
     match event {
         Event::Message {
@@ -272,14 +281,14 @@ async fn serve(
                 let now = humantime::format_rfc3339_seconds(SystemTime::now());
                 Bytes::from(format!("{now}\n"))
             } else {
-                return Ok(());
+                return pong(handle, (association, ppid, stream), &bytes, sessions).await;
             };
             handle
                 .call(move |element, _| element.send(association, ppid, stream, answer))
                 .await?;
         }
         Event::SessionOpened { association } => {
-            sessions.insert(association);
+            sessions.insert(association, PingPong::default());
             tracing::info!(sessions = sessions.len(), "session opened");
         }
         Event::SessionClosed { association } => {
@@ -297,10 +306,37 @@ async fn serve(
         Event::ErrorReported { causes } => {
             tracing::warn!("the registrar reported: {}", names(&causes));
         }
-        Event::CookieEcho { cookie, .. } => {
+        Event::CookieEcho {
+            association,
+            cookie,
+        } => {
             tracing::debug!(bytes = cookie.len(), "cookie of another element");
+            if let Some(session) = sessions.get_mut(&association) {
+                session.resume(&cookie);
+            }
         }
         _ => {}
+    }
+    Ok(())
+}
+
+/// Answers a ping, where that is the service; other messages are thrown away.
+async fn pong(
+    handle: &Handle<PoolElement>,
+    (association, ppid, stream): (AssocId, Ppid, u16),
+    ping: &[u8],
+    sessions: &mut Sessions,
+) -> Result<(), Failure> {
+    let session = sessions.get_mut(&association);
+    if let Some(session) = session.filter(|_| ppid == pingpong::PPID)
+        && let Some(pong) = session.answer(ping)
+    {
+        let cookie = session.cookie();
+        let answer = move |element: &mut PoolElement, _| {
+            element.send(association, ppid, stream, pong);
+            element.send_cookie(association, &cookie);
+        };
+        handle.call(answer).await?;
     }
     Ok(())
 }
@@ -331,7 +367,7 @@ fn names(causes: &[CauseCode]) -> String {
 pub(crate) async fn leave(
     handle: &Handle<PoolElement>,
     events: &mut rserpool_tokio::Events<Event>,
-    sessions: BTreeSet<AssocId>,
+    sessions: impl IntoIterator<Item = AssocId>,
 ) -> Result<(), Failure> {
     const PATIENCE: Duration = Duration::from_secs(3);
     let registered = handle
@@ -353,6 +389,7 @@ pub(crate) async fn leave(
             tracing::warn!("no registrar answers the de-registration");
         }
     }
+    let sessions: Vec<_> = sessions.into_iter().collect();
     handle
         .call(move |element, _| {
             for association in sessions {

@@ -59,6 +59,7 @@ mod hunt;
 mod ids;
 mod machine;
 #[cfg(not(feature = "planted-bugs"))]
+#[expect(unreachable_pub, reason = "only the feature exports them")]
 mod planted;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;

@@ -28,7 +28,7 @@ const MISTAKES: [(&[&str], &str); 20] = [
     (&["element", "--echo"], "not provided: --pool <NAME>"),
     (
         &["element", "--pool", "p"],
-        "not provided: <--echo|--discard|--daytime>",
+        "not provided: <--echo|--discard|--daytime|--pingpong>",
     ),
     (
         &["element", "--pool", "p", "--echo", "--daytime"],
