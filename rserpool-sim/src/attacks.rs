@@ -49,6 +49,12 @@ fn asap_message(rng: &mut Rng, pool_handle: &[u8], victim: &Victim) -> Bytes {
     message.to_bytes().unwrap_or_default()
 }
 
+/// An acknowledgement of a keep-alive in the name of an element.
+pub(crate) fn acknowledgement(pool_handle: &[u8], pe_id: PeId) -> Bytes {
+    let message = asap::Message::EndpointKeepAliveAck { pool_handle, pe_id };
+    message.to_bytes().unwrap_or_default()
+}
+
 fn element<'a>(victim: &Victim, addresses: &'a [core::net::IpAddr]) -> PoolElement<'a> {
     PoolElement {
         id: victim.element,

@@ -149,6 +149,23 @@ impl World {
         None
     }
 
+    /// Whether two live registrars have different elements, whatever they say of them.
+    pub(crate) fn membership_differs(&self) -> bool {
+        let live = self.live_registrars();
+        let members = |id: &NodeId| -> Vec<_> {
+            match &self.nodes[id.index()].role {
+                Role::Registrar(registrar) => {
+                    let members = elements(registrar).into_iter();
+                    members.map(|one| (one.pool.clone(), one.id)).collect()
+                }
+                _ => Vec::new(),
+            }
+        };
+        let mut all = live.iter().map(members);
+        let first = all.next();
+        all.any(|other| Some(other) != first)
+    }
+
     /// Where the full states of two live registrars differ, whatever they should be.
     pub fn disagreement(&self) -> Option<String> {
         let live = self.live_registrars();

@@ -455,6 +455,8 @@ impl World {
             .ends
             .iter()
             .filter(|(_, state)| !state.backlog.is_empty())
+            // A dead host sends nothing again.
+            .filter(|(_, state)| self.kernel.ends.contains_key(&state.other))
             .map(|(end, state)| (*end, state.other.0))
             .collect();
         for (end, from) in waiting {

@@ -28,6 +28,7 @@ mod ops;
 mod options;
 mod plan;
 pub mod policies;
+mod remains;
 mod run;
 mod trace;
 mod world;

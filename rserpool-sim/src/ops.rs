@@ -2,11 +2,11 @@
 
 use core::time::Duration;
 
-use rserpool_core::{PeId, Ppid, ServerId};
+use rserpool_core::{Ppid, ServerId};
 
 use crate::attacks::{self, Victim};
 use crate::plan::Fault;
-use crate::run::{Op, POOL, Run};
+use crate::run::{Op, POOL, Run, pe_id};
 use crate::{Cut, NodeId};
 
 impl Run {
@@ -33,6 +33,7 @@ impl Run {
             }
             Op::Calm => self.calm(),
             Op::Attack(attacker, messages) => self.attack(attacker, messages),
+            Op::Vouch(attacker) => self.vouch(attacker),
         }
     }
 
@@ -87,18 +88,23 @@ impl Run {
                 self.at(now + back, Op::Rejoin(elements));
             }
             Fault::Attack { messages } => {
-                let attacker = self.add_attacker();
+                let attacker = self.add_attacker(&[Ppid::ENRP, Ppid::ASAP]);
                 self.at(now + Duration::from_secs(1), Op::Attack(attacker, messages));
+            }
+            Fault::Accomplice => {
+                let attacker = self.add_attacker(&[Ppid::ASAP]);
+                self.at(now + Duration::from_secs(1), Op::Vouch(attacker));
             }
         }
     }
 
-    fn add_attacker(&mut self) -> NodeId {
+    fn add_attacker(&mut self, ppids: &[Ppid]) -> NodeId {
         let attacker = self.world.add_raw();
         self.attackers.push(attacker);
         for node in self.registrars.clone() {
-            self.world.raw_connect(attacker, node, Ppid::ENRP);
-            self.world.raw_connect(attacker, node, Ppid::ASAP);
+            for ppid in ppids {
+                self.world.raw_connect(attacker, node, *ppid);
+            }
         }
         attacker
     }
@@ -153,10 +159,11 @@ impl Run {
                 }
             }
             self.deaths.insert(id, (now, owned));
-            self.last_death = now;
+            self.last_death = Some(now);
             self.world.rename(node, (!renamed).then_some(id));
         } else {
             self.homeless.remove(&node);
+            self.gone.insert(node, now);
         }
         if silent {
             self.world.vanish(node);
@@ -175,6 +182,7 @@ impl Run {
             self.deaths.remove(&id);
             self.started.insert(node, self.world.now());
         } else {
+            self.gone.remove(&node);
             self.world
                 .element(node, |element, now| element.register(now));
         }
@@ -196,7 +204,7 @@ impl Run {
                 attacker,
                 sender: if self.coin() { own } else { registrar },
                 registrar,
-                element: PeId(u32::try_from(index).unwrap_or(0) + 1),
+                element: pe_id(index),
                 address: self.elements[index].address(),
             };
             let (ppid, bytes) = attacks::message(&mut self.rng, POOL.as_bytes(), &victim);
@@ -208,6 +216,17 @@ impl Run {
             let next = self.world.now() + self.seconds(0, 5);
             self.at(next, Op::Attack(attacker, messages - portion));
         }
+    }
+
+    /// The attacker acknowledges keep-alives in the name of all dead elements (S3), again and again.
+    fn vouch(&mut self, attacker: NodeId) {
+        let index = |element| self.elements.iter().position(|one| one == element);
+        for index in self.gone.keys().filter_map(index) {
+            let bytes = attacks::acknowledgement(POOL.as_bytes(), pe_id(index));
+            self.world.raw_send(attacker, Ppid::ASAP, &bytes);
+        }
+        let next = self.world.now() + self.seconds(0, 3);
+        self.at(next, Op::Vouch(attacker));
     }
 
     /// All faults end: the network is whole, processes go on, and the dead come back or are left dead.

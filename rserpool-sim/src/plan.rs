@@ -35,6 +35,8 @@ pub(crate) enum Fault {
     Storm(Vec<NodeId>),
     /// An attacker speaks to everybody.
     Attack { messages: usize },
+    /// A host acknowledges keep-alives in the name of dead elements.
+    Accomplice,
 }
 
 /// What the faults are drawn for.
@@ -59,13 +61,14 @@ enum Kind {
     ElementPause,
     Storm,
     Attack,
+    Accomplice,
 }
 
 impl Kinds {
     /// Those of the mix; a swarm has another choice with each seed.
     pub(crate) fn of(mix: Mix, rng: &mut Rng) -> Self {
         use Kind::{
-            Attack, ElementDeath, ElementPause, MassDeath, Partition, RegistrarDeath,
+            Accomplice, Attack, ElementDeath, ElementPause, MassDeath, Partition, RegistrarDeath,
             RegistrarPause, Reset, Storm, Weather,
         };
         Self(match mix {
@@ -75,8 +78,8 @@ impl Kinds {
             Mix::Crash => vec![RegistrarDeath, RegistrarDeath, ElementDeath],
             Mix::Pause => vec![RegistrarPause, ElementPause],
             Mix::Clock => vec![RegistrarDeath, ElementDeath, RegistrarPause],
-            Mix::Churn => vec![Storm, MassDeath, ElementDeath],
-            Mix::Byzantine => vec![Attack, Attack, RegistrarDeath, ElementDeath],
+            Mix::Churn => vec![Storm, MassDeath, ElementDeath, Accomplice],
+            Mix::Byzantine => vec![Attack, Attack, Accomplice, RegistrarDeath, ElementDeath],
             Mix::Swarm => {
                 let all = [
                     Weather,
@@ -89,6 +92,7 @@ impl Kinds {
                     ElementPause,
                     Storm,
                     Attack,
+                    Accomplice,
                 ];
                 let mut some: Vec<_> = all.into_iter().filter(|_| rng.index(2) == 0).collect();
                 some.push(RegistrarDeath);
@@ -195,5 +199,6 @@ fn fault(kind: Kind, rng: &mut Rng, cast: &Cast<'_>, window: Duration) -> Fault 
         Kind::Attack => Fault::Attack {
             messages: 1 + rng.index(200),
         },
+        Kind::Accomplice => Fault::Accomplice,
     }
 }

@@ -56,6 +56,7 @@ pub(crate) enum Op {
     Rejoin(Vec<NodeId>),
     Calm,
     Attack(NodeId, usize),
+    Vouch(NodeId),
 }
 
 pub(crate) struct Run {
@@ -74,7 +75,9 @@ pub(crate) struct Run {
     /// When each server ID died, and whether it owned elements.
     pub(crate) deaths: BTreeMap<ServerId, (Instant, bool)>,
     /// When a registrar died last: it may have been about to take over another one.
-    pub(crate) last_death: Instant,
+    pub(crate) last_death: Option<Instant>,
+    /// When each element died that is dead.
+    pub(crate) gone: BTreeMap<NodeId, Instant>,
     /// When each registrar started again last: it knows nothing of deaths before.
     pub(crate) started: BTreeMap<NodeId, Instant>,
     /// Who was taken for dead already.
@@ -83,6 +86,11 @@ pub(crate) struct Run {
     pub(crate) homeless: BTreeMap<NodeId, Instant>,
     /// Users' requests that wait for an answer.
     waiting: BTreeMap<NodeId, Instant>,
+}
+
+/// The identifier of the element at a place of the list.
+pub(crate) fn pe_id(index: usize) -> PeId {
+    PeId(u32::try_from(index).unwrap_or(0) + 1)
 }
 
 impl Run {
@@ -107,7 +115,8 @@ impl Run {
             cuts: BTreeSet::new(),
             attackers: Vec::new(),
             deaths: BTreeMap::new(),
-            last_death: Instant::EPOCH,
+            last_death: None,
+            gone: BTreeMap::new(),
             started: BTreeMap::new(),
             noticed: BTreeSet::new(),
             homeless: BTreeMap::new(),
@@ -316,6 +325,7 @@ impl Run {
             }
         }
         self.check_requests();
+        self.check_remains();
         let found = self.world.take_violations();
         self.report.violations.extend(found);
     }
@@ -326,7 +336,10 @@ impl Run {
             return;
         };
         let started = self.started.get(&taker).copied();
-        let last = self.last_death.max(started.unwrap_or(death));
+        let last = self
+            .last_death
+            .unwrap_or(death)
+            .max(started.unwrap_or(death));
         if owned {
             self.report.takeover.add(at.duration_since(death));
         }
@@ -338,7 +351,7 @@ impl Run {
     }
 
     /// MAX-TIME-LAST-HEARD, MAX-TIME-NO-RESPONSE for the target, and once more for those who do not acknowledge.
-    fn takeover_limit(&self) -> Duration {
+    pub(crate) fn takeover_limit(&self) -> Duration {
         let config = Config::for_dialect(self.options.dialect);
         config.max_time_last_heard + config.max_time_no_response * 2 + Duration::from_millis(500)
     }
@@ -408,6 +421,9 @@ impl Run {
         }
     }
 
+    /// For updates that are on their way.
+    const AT_ONCE: Duration = Duration::from_secs(10);
+
     /// After a partition, equal states within two heartbeats, the time of a transfer, and that of a question to an element that
     /// two registrars have an association with.
     fn check_agreement(&mut self, disagreement: Option<String>, begin: Instant) {
@@ -417,9 +433,15 @@ impl Run {
             + config.keep_alive_timeout;
         let now = self.world.now();
         let late = now.duration_since(begin) > limit;
+        // Where only elements come and go, all registrars have the same ones at once.
+        let at_once = self.options.mix == Mix::Churn && now.duration_since(begin) > Self::AT_ONCE;
+        let late = match at_once {
+            true => self.world.membership_differs(),
+            false => self.options.mix == Mix::Partition && late,
+        };
         // At the start, nobody has promised that.
         let started = self.report.rounds > 0;
-        if self.options.mix == Mix::Partition && started && late {
+        if started && late {
             let text = disagreement.unwrap_or_default();
             let text = format!("{now:?} I9: no agreement since {begin:?}: {text}");
             self.report.violations.push(text);
