@@ -5,7 +5,7 @@ mod common;
 use common::{PORT, Rng, World, ip};
 use core::net::SocketAddr;
 use rserpool_udp_sctp::packet::{Packet, kind};
-use rserpool_udp_sctp::{Config, Event, Reason, SendError};
+use rserpool_udp_sctp::{Config, Event, Reason, SendError, Stack};
 
 #[test]
 fn ppids_of_any_value_arrive() {
@@ -79,6 +79,20 @@ fn the_longest_message_arrives_and_a_longer_one_is_refused() {
     w.run_ms(2_000);
     assert_eq!(w.messages(1), [(0, 11, vec![1; 65_536])]);
     assert_eq!(w.messages(0), [(0, 11, vec![2; 65_536])]);
+}
+
+#[test]
+fn a_message_that_is_one_byte_too_long_ends_the_association() {
+    let mut w = World::new(2);
+    let mut config = Config::default();
+    config.max_message_size = 65_537;
+    w.nodes[0].stack = Stack::new(ip(0), config, [1; 32]);
+    let (a, b) = w.connected();
+    w.send(0, a, 11, &vec![1; 65_537]);
+    w.run_ms(2_000);
+    assert_eq!(w.messages(1), []);
+    assert_eq!(w.down(1), [(b, Reason::Aborted)]);
+    assert_eq!(w.down(0), [(a, Reason::Aborted)]);
 }
 
 #[test]
