@@ -25,7 +25,7 @@ use crate::edge::engine::Engine;
 use crate::edge::heartbeat::{Due, Heartbeat, encode};
 use crate::edge::init::Terms;
 use crate::edge::params::Params;
-use crate::edge::ppid::{MAX_IN_PREFIX, Unwrapped};
+use crate::edge::ppid::{MAX_IN_PREFIX, Outward, Unwrapped};
 use crate::edge::reassembly::Intake;
 use crate::edge::shutdown::{Guard, Repeat};
 use crate::event::{AssociationId, ConnectFailure, Reason, SendError, Transmit};
@@ -110,6 +110,7 @@ pub(crate) struct Association {
     guard: Option<Guard>,
     heartbeat: Heartbeat,
     intake: Intake,
+    outward: Outward,
     /// Highest TSN that went out.
     last_sent: u32,
     /// Highest TSN the peer acknowledged in sequence.
@@ -170,6 +171,7 @@ impl Association {
             guard: None,
             heartbeat: Heartbeat::new(context.now, context.config),
             intake: Intake::default(),
+            outward: Outward::default(),
             last_sent: local.initial_tsn.wrapping_sub(1),
             acknowledged: local.initial_tsn.wrapping_sub(1),
             peer_window: 0,

@@ -4,7 +4,8 @@ mod common;
 
 use common::{PORT, Rng, World, ip};
 use core::net::SocketAddr;
-use rserpool_udp_sctp::{Config, Event, Reason, SendError};
+use rserpool_udp_sctp::packet::{Packet, kind};
+use rserpool_udp_sctp::{Config, Event, Reason, SendError, Stack};
 
 #[test]
 fn ppids_of_any_value_arrive() {
@@ -19,6 +20,32 @@ fn ppids_of_any_value_arrive() {
         let ppids: Vec<u32> = w.messages(node).iter().map(|m| m.1).collect();
         assert_eq!(ppids, [11, 12, 0x2909_7603, 0, 50, 51, 56, 57, u32::MAX]);
     }
+}
+
+/// RFC 9260 §3.3.1: the PPID "MUST be sent even in fragmented DATA chunks".
+#[test]
+fn every_fragment_carries_the_ppid_of_its_message() {
+    let mut w = World::new(2);
+    let (a, _) = w.connected();
+    w.link.loss = 10;
+    w.log = true;
+    for number in 0..40_u32 {
+        let size = if number % 3 == 0 { 100 } else { 10_000 };
+        w.send(0, a, 1000 + number, &vec![7; size]);
+    }
+    w.run_ms(20_000);
+    assert_eq!(w.messages(1).len(), 40);
+    let mut fragments = 0;
+    for (_, datagram) in w.sent.iter().filter(|(node, _)| *node == 0) {
+        let packet = Packet::parse(datagram).unwrap();
+        for chunk in packet.chunks().filter(|chunk| chunk.kind == kind::DATA) {
+            let sequence = u16::from_be_bytes(chunk.value[6..8].try_into().unwrap());
+            let ppid = u32::from_be_bytes(chunk.value[8..12].try_into().unwrap());
+            assert_eq!(ppid, 1000 + u32::from(sequence));
+            fragments += 1;
+        }
+    }
+    assert!(fragments > 40);
 }
 
 #[test]
@@ -52,6 +79,20 @@ fn the_longest_message_arrives_and_a_longer_one_is_refused() {
     w.run_ms(2_000);
     assert_eq!(w.messages(1), [(0, 11, vec![1; 65_536])]);
     assert_eq!(w.messages(0), [(0, 11, vec![2; 65_536])]);
+}
+
+#[test]
+fn a_message_that_is_one_byte_too_long_ends_the_association() {
+    let mut w = World::new(2);
+    let mut config = Config::default();
+    config.max_message_size = 65_537;
+    w.nodes[0].stack = Stack::new(ip(0), config, [1; 32]);
+    let (a, b) = w.connected();
+    w.send(0, a, 11, &vec![1; 65_537]);
+    w.run_ms(2_000);
+    assert_eq!(w.messages(1), []);
+    assert_eq!(w.down(1), [(b, Reason::Aborted)]);
+    assert_eq!(w.down(0), [(a, Reason::Aborted)]);
 }
 
 #[test]

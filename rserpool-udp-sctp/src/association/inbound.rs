@@ -196,6 +196,7 @@ impl Association {
     fn on_acknowledged(&mut self, cumulative: u32, context: &mut Context<'_>) {
         if tsn_after(cumulative, self.acknowledged) {
             self.acknowledged = cumulative;
+            self.outward.on_acknowledged(cumulative);
             self.heartbeat.on_progress(context.now);
             if self.guard.is_some() {
                 self.guard = Some(Guard::start(context.now, context.config));

@@ -95,7 +95,7 @@ impl Association {
         for chunk in packet.chunks() {
             match chunk.kind {
                 kind::DATA => {
-                    if let Some(tsn) = ppid::outward(&chunk, hurry, &mut builder)
+                    if let Some(tsn) = self.outward.put(&chunk, hurry, &mut builder)
                         && tsn_after(tsn, self.last_sent)
                     {
                         self.last_sent = tsn;

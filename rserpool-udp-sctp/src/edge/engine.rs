@@ -33,6 +33,7 @@ pub(crate) struct Engine {
     inward: Header,
     written: Vec<u16>,
     readable: VecDeque<u16>,
+    max_message_size: usize,
     failed: bool,
 }
 
@@ -77,6 +78,7 @@ impl Engine {
             },
             written: Vec::new(),
             readable: VecDeque::new(),
+            max_message_size: config.max_message_size,
             failed: false,
         };
         engine.take_events();
@@ -155,6 +157,11 @@ impl Engine {
             let mut bytes = vec![0; chunks.len()];
             let complete = chunks.read(&mut bytes).is_ok();
             if let (true, Some(message)) = (complete, unwrap(&Bytes::from(bytes))) {
+                // sctp-proto's own limit allows for what may stand in front.
+                if message.bytes.len() > self.max_message_size {
+                    self.failed = true;
+                    return None;
+                }
                 return Some((stream, message));
             }
         }

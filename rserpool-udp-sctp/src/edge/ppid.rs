@@ -3,9 +3,8 @@
 //! Gap in sctp-proto 0.10.8: the PPID is a closed set of WebRTC's values, everything else is read as
 //! `Unknown` and sent as 58. Between the edge and sctp-proto the PPID therefore travels in front of the
 //! message: on the way in it is put before the user data of a first fragment, on the way out the first
-//! four bytes of a first fragment are taken off and become the PPID of the chunk. Nothing has to be
-//! remembered, so retransmission, reordering and unordered messages need no care. Can go when upstream
-//! takes a `u32`.
+//! four bytes of a first fragment are taken off and become the PPID of the chunk and, by [`Outward`],
+//! of the fragments that follow. Can go when upstream takes a `u32`.
 //!
 //! ```text
 //!   out:  PPID (4), message
@@ -14,9 +13,10 @@
 //!
 //! The filler charges a short message with what it costs to keep, see `reassembly`.
 
+use alloc::collections::VecDeque;
 use bytes::Bytes;
 
-use crate::packet::{Chunk, PacketBuilder, kind, read_u16, read_u32};
+use crate::packet::{Chunk, PacketBuilder, kind, read_u16, read_u32, tsn_after};
 
 /// Bytes in front of a message to the peer.
 pub(crate) const OUT_PREFIX: usize = 4;
@@ -140,19 +140,65 @@ pub(crate) fn unwrap(message: &Bytes) -> Option<Unwrapped> {
     })
 }
 
-/// Puts a DATA chunk of sctp-proto on the wire and tells its TSN. With `hurry` the peer is asked to
-/// acknowledge without delay (RFC 9260 §3.3.1, the I bit).
-pub(crate) fn outward(chunk: &Chunk<'_>, hurry: bool, packet: &mut PacketBuilder) -> Option<u32> {
-    let (head, rest) = chunk.value.split_at_checked(8)?;
-    let (_, payload) = rest.split_at_checked(4)?;
-    let (ppid, payload) = if chunk.flags & BEGIN == 0 {
-        (&[0; OUT_PREFIX][..], payload)
-    } else {
-        payload.split_at_checked(OUT_PREFIX)?
-    };
-    let hurry = if hurry { IMMEDIATE } else { 0 };
-    packet.chunk_of(kind::DATA, chunk.flags | hurry, &[head, ppid, payload]);
-    read_u32(head, 0)
+/// PPIDs of the fragmented messages on their way, by the TSN of their first fragments, in order.
+///
+/// sctp-proto numbers the fragments of a message one after another, and messages in the order in which
+/// they were written.
+#[derive(Default)]
+pub(crate) struct Outward(VecDeque<(u32, [u8; OUT_PREFIX])>);
+
+impl Outward {
+    /// Puts a DATA chunk of sctp-proto on the wire and tells its TSN. With `hurry` the peer is asked to
+    /// acknowledge without delay (RFC 9260 §3.3.1, the I bit).
+    pub(crate) fn put(
+        &mut self,
+        chunk: &Chunk<'_>,
+        hurry: bool,
+        packet: &mut PacketBuilder,
+    ) -> Option<u32> {
+        let (head, rest) = chunk.value.split_at_checked(8)?;
+        let (_, payload) = rest.split_at_checked(4)?;
+        let tsn = read_u32(head, 0)?;
+        let (ppid, payload) = if chunk.flags & BEGIN == 0 {
+            (self.of(tsn), payload)
+        } else {
+            let (ppid, payload) = payload.split_first_chunk()?;
+            if chunk.flags & END == 0 {
+                self.note(tsn, *ppid);
+            }
+            (*ppid, payload)
+        };
+        let hurry = if hurry { IMMEDIATE } else { 0 };
+        packet.chunk_of(kind::DATA, chunk.flags | hurry, &[head, &ppid, payload]);
+        Some(tsn)
+    }
+
+    /// RFC 9260 §3.3.1: "MUST be sent even in fragmented DATA chunks". A receiver that takes a message
+    /// in parts goes by it.
+    fn of(&self, tsn: u32) -> [u8; OUT_PREFIX] {
+        let after = self.0.partition_point(|(first, _)| !tsn_after(*first, tsn));
+        let message = after.checked_sub(1).and_then(|index| self.0.get(index));
+        message.map_or([0; OUT_PREFIX], |(_, ppid)| *ppid)
+    }
+
+    fn note(&mut self, tsn: u32, ppid: [u8; OUT_PREFIX]) {
+        // Not again when it is repeated.
+        if self.0.back().is_none_or(|(last, _)| tsn_after(tsn, *last)) {
+            self.0.push_back((tsn, ppid));
+        }
+    }
+
+    /// Everything up to `cumulative` arrived.
+    pub(crate) fn on_acknowledged(&mut self, cumulative: u32) {
+        let next = cumulative.wrapping_add(1);
+        while self
+            .0
+            .get(1)
+            .is_some_and(|(first, _)| !tsn_after(*first, next))
+        {
+            self.0.pop_front();
+        }
+    }
 }
 
 /// A DATA chunk that repeats `tsn`, which sctp-proto has had: the one way to make it acknowledge now.
