@@ -11,12 +11,18 @@ pub(crate) struct Timers<K> {
     deadlines: BTreeMap<K, Instant>,
 }
 
-impl<K: Ord + Copy> Timers<K> {
-    pub(crate) fn new() -> Self {
+impl<K> Default for Timers<K> {
+    fn default() -> Self {
         Self {
             queue: BTreeSet::new(),
             deadlines: BTreeMap::new(),
         }
+    }
+}
+
+impl<K: Ord + Copy> Timers<K> {
+    pub(crate) fn new() -> Self {
+        Self::default()
     }
 
     /// Starts the timer `key`, or starts it anew.

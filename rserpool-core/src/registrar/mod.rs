@@ -16,6 +16,7 @@ mod asap;
 mod call;
 mod config;
 mod enrp;
+mod limits;
 mod scope;
 mod startup;
 mod sync;
@@ -24,13 +25,14 @@ mod takeover;
 mod tests;
 mod watch;
 
-pub use config::{Config, Counters, Event, Removal};
+pub use config::{Config, Counters, Event, Limited, Rate, Rates, Removal};
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use self::announce::Announcer;
+use self::limits::Hosts;
 use self::scope::Scope;
 use self::sync::Upload;
 use self::watch::Watch;
@@ -112,6 +114,7 @@ pub struct Registrar {
     /// them.
     calls: BTreeMap<SocketAddr, BTreeSet<ElementKey>>,
     announcer: Announcer,
+    hosts: Hosts,
     scope: Scope,
     timers: Timers<Timer>,
     actions: Actions<Event>,
@@ -137,6 +140,7 @@ impl Registrar {
             watches: BTreeMap::new(),
             calls: BTreeMap::new(),
             announcer: Announcer::default(),
+            hosts: Hosts::default(),
             scope: Scope::new(&config.peers),
             config,
             timers: Timers::new(),
@@ -255,7 +259,7 @@ impl Machine for Registrar {
                 ppid: Ppid::ENRP,
                 bytes,
                 ..
-            } if self.config.enrp_announce => self.on_enrp_announcement(bytes),
+            } if self.config.enrp_announce => self.on_enrp_announcement(now, bytes),
             Input::Announcement { .. } => self.counters.unexpected += 1,
         }
     }
