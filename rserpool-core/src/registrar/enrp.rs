@@ -110,7 +110,7 @@ impl Registrar {
             MessageBody::InitTakeoverAck { target } => {
                 self.on_init_takeover_ack(now, sender, target);
             }
-            MessageBody::TakeoverServer { target } => self.on_takeover_server(sender, target),
+            MessageBody::TakeoverServer { target } => self.on_takeover_server(now, sender, target),
             MessageBody::Error { .. } => self.counters.peer_errors += 1,
         }
     }

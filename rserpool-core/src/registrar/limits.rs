@@ -43,11 +43,9 @@ impl Hosts {
         if rate.per_second == 0 {
             return true;
         }
-        // Two for one that may be new: the table shrinks again after a flood, and no call has more to do than others.
-        for _ in 0..2 {
-            if let Some(full) = self.full.pop(now) {
-                self.buckets.remove(&full);
-            }
+        // One for one that may be new, so that the table shrinks again after a flood, and no call has more to do than others.
+        if let Some(full) = self.full.pop(now) {
+            self.buckets.remove(&full);
         }
         let room = self.buckets.len() < rates.max_hosts;
         if !room && !self.buckets.contains_key(&host) {

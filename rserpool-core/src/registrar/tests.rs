@@ -5,6 +5,7 @@ mod registration;
 mod resolution;
 mod scope;
 mod watch;
+mod work;
 
 use alloc::vec;
 use alloc::vec::Vec;
