@@ -11,18 +11,12 @@ pub(crate) struct Timers<K> {
     deadlines: BTreeMap<K, Instant>,
 }
 
-impl<K> Default for Timers<K> {
-    fn default() -> Self {
+impl<K: Ord + Copy> Timers<K> {
+    pub(crate) fn new() -> Self {
         Self {
             queue: BTreeSet::new(),
             deadlines: BTreeMap::new(),
         }
-    }
-}
-
-impl<K: Ord + Copy> Timers<K> {
-    pub(crate) fn new() -> Self {
-        Self::default()
     }
 
     /// Starts the timer `key`, or starts it anew.

@@ -128,6 +128,20 @@ fn a_session_outlives_every_element_but_the_last() {
 }
 
 #[test]
+fn a_silent_death_is_failed_over_in_seconds() {
+    // The transport takes 3 s to notice it here, 4.5 s over UDP; keep-alives would take half a minute.
+    let mut scope = Scope::new(1, 3);
+    let dead = scope.current().expect("the session has an element");
+    scope.world.vanish(scope.node_of(dead));
+    scope.world.run_for(seconds(4));
+    let next = scope.current().expect("the session goes on");
+    assert_ne!(next, dead);
+    // The registrar calls the element, which may take 5 s.
+    scope.world.run_for(seconds(5));
+    assert_eq!(scope.registered(), 2, "nobody else is sent to the dead one");
+}
+
+#[test]
 fn the_cookie_of_a_crashed_element_reaches_the_next_one_before_the_data() {
     let mut scope = Scope::new(2, 2);
     scope.send("open");

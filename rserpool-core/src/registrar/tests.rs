@@ -1,6 +1,7 @@
 //! The registrar against hand-made input: each test is a sentence of RFC 5352.
 
 mod limits;
+mod peers;
 mod registration;
 mod resolution;
 mod scope;

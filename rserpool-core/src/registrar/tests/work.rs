@@ -1,89 +1,13 @@
 //! What concerns all elements of a registrar is done in small portions: whoever asks meanwhile is answered.
 
+use super::peers::{OWNER, TAKER};
 use super::*;
-use crate::wire::enrp::{self, MessageBody, Pool, UpdateAction};
+use crate::wire::enrp::{self, MessageBody};
 
-/// The peer whose elements these are, on association 50, and another one, on association 60.
-const OWNER: ServerId = ServerId(0x5000);
-const TAKER: ServerId = ServerId(0x6000);
 const COUNT: usize = 2000;
 const PORTION: usize = 256;
 
-fn addresses(id: u32) -> [IpAddr; 1] {
-    let [_, _, high, low] = id.to_be_bytes();
-    [[10, 1, high, low].into()]
-}
-
-fn of_peer(home_id: ServerId, id: u32, addresses: &[IpAddr]) -> PoolElement<'_> {
-    let transport = SctpTransport {
-        port: 7,
-        transport_use: TransportUse::DATA_ONLY,
-        addresses: List::Slice(addresses),
-    };
-    PoolElement {
-        id: PeId(id),
-        home_id,
-        life: 600,
-        user_transport: Transport::Sctp(transport),
-        policy: Policy::RoundRobin,
-        asap_transport: Some(transport),
-    }
-}
-
 impl Script {
-    fn enrp(&mut self, association: u64, sender: ServerId, body: MessageBody<'_>) {
-        let message = enrp::Message {
-            sender,
-            receiver: ServerId(0),
-            body,
-        };
-        self.input(Input::Message {
-            association: AssocId(association),
-            ppid: Ppid::ENRP,
-            stream: 0,
-            bytes: &message.to_bytes().expect("it fits"),
-        });
-    }
-
-    fn presence(&mut self, association: u64, sender: ServerId, checksum: u16) {
-        let body = MessageBody::Presence {
-            reply_required: false,
-            checksum: Some(checksum),
-            server: None,
-        };
-        self.enrp(association, sender, body);
-    }
-
-    fn add(&mut self, association: u64, sender: ServerId, id: u32) {
-        let addresses = addresses(id);
-        let body = MessageBody::HandleUpdate {
-            action: UpdateAction::Add,
-            takeover_suggested: false,
-            pool_handle: POOL,
-            pool_element: of_peer(sender, id, &addresses),
-        };
-        self.enrp(association, sender, body);
-    }
-
-    fn table(&mut self, association: u64, sender: ServerId, ids: &[u32]) {
-        let addresses: Vec<_> = ids.iter().map(|id| addresses(*id)).collect();
-        let elements: Vec<_> = ids
-            .iter()
-            .zip(&addresses)
-            .map(|(id, addresses)| of_peer(sender, *id, addresses))
-            .collect();
-        let pools = [Pool {
-            pool_handle: POOL,
-            pool_elements: List::Slice(&elements),
-        }];
-        let body = MessageBody::HandleTableResponse {
-            rejected: false,
-            more: false,
-            pools: List::Slice(if ids.is_empty() { &[] } else { &pools }),
-        };
-        self.enrp(association, sender, body);
-    }
-
     /// Asks for the table: whether it is refused.
     fn refuses_table(&mut self) -> bool {
         let own_only = true;
@@ -103,46 +27,6 @@ impl Script {
         )
     }
 
-    fn owned(&self, home: ServerId) -> usize {
-        self.registrar.handlespace.owned_count(home)
-    }
-
-    /// The two peers and somebody who looks, and the elements of the one; all is quiet.
-    fn with_peers() -> Self {
-        let mut script = Self::new(|config| {
-            config.enrp_addresses = vec![endpoint(0)];
-            config.peer_heartbeat_cycle = Duration::from_secs(3600);
-        });
-        script.connected(70, 70);
-        for (association, sender) in [(50, OWNER), (60, TAKER)] {
-            script.connected(association, u8::try_from(association).expect("small"));
-            script.presence(association, sender, 0xffff);
-            script.table(association, sender, &[]);
-        }
-        for id in 1..=u32::try_from(COUNT).expect("small") {
-            script.add(50, OWNER, id);
-        }
-        script.drain(|_, _| {});
-        assert_eq!(script.owned(OWNER), COUNT);
-        script
-    }
-
-    /// Runs what is due, call by call, and `check`s after each one how much it did.
-    fn drain(&mut self, mut check: impl FnMut(&mut Self, usize)) -> usize {
-        let mut calls = 0;
-        while self
-            .registrar
-            .poll_timeout()
-            .is_some_and(|at| at <= self.now)
-        {
-            self.registrar.handle_timeout(self.now);
-            let count = self.actions().len();
-            check(self, count);
-            calls += 1;
-        }
-        calls
-    }
-
     /// The owner goes, and does not answer.
     fn owner_dies(&mut self) {
         self.disconnected(50);
@@ -153,7 +37,7 @@ impl Script {
 #[test]
 fn a_takeover_asks_its_elements_in_portions() {
     // RFC 5353 §3.5.2
-    let mut script = Script::with_peers();
+    let mut script = Script::with_peers(COUNT);
     script.disconnected(60);
     script.owner_dies();
     script.actions();
@@ -177,7 +61,7 @@ fn a_takeover_asks_its_elements_in_portions() {
 #[test]
 fn elements_are_handed_over_in_portions() {
     // RFC 5353 §3.5.2
-    let mut script = Script::with_peers();
+    let mut script = Script::with_peers(COUNT);
     script.disconnected(50);
     script.enrp(60, TAKER, MessageBody::InitTakeover { target: OWNER });
     script.enrp(60, TAKER, MessageBody::TakeoverServer { target: OWNER });
@@ -204,7 +88,7 @@ fn elements_are_handed_over_in_portions() {
 #[test]
 fn nobody_takes_itself_over() {
     // Its elements would move from it to it for ever.
-    let mut script = Script::with_peers();
+    let mut script = Script::with_peers(COUNT);
     for body in [
         MessageBody::InitTakeover { target: OWNER },
         MessageBody::TakeoverServer { target: OWNER },
@@ -220,7 +104,7 @@ fn nobody_takes_itself_over() {
 #[test]
 fn what_is_missing_in_a_table_goes_in_portions() {
     // RFC 5353 §3.6.3
-    let mut script = Script::with_peers();
+    let mut script = Script::with_peers(COUNT);
     script.presence(50, OWNER, 0x1234);
     script.table(50, OWNER, &[1, 2]);
     script.actions();
