@@ -173,9 +173,13 @@ impl PoolElement {
         self.proceed(now);
     }
 
-    /// Changes the element's values for the pool's policy, and tells the registrar at once.
+    /// Changes the element's values for the pool's policy, and tells the registrar at once; one that lacks resources at the moment
+    /// hears of them when the registration is tried again.
     pub fn set_policy(&mut self, now: Instant, policy: Policy<'static>) {
         self.config.policy = policy;
+        if self.is_postponed() {
+            return;
+        }
         if matches!(self.state, State::Pending | State::Registered) {
             self.proceed(now);
         }
@@ -270,10 +274,19 @@ impl PoolElement {
         }
     }
 
+    /// Whether a registration was refused for the time being, and waits to be tried again.
+    fn is_postponed(&self) -> bool {
+        self.attempts > 0 && self.timers.is_set(Timer::T4Reregistration)
+    }
+
     /// RFC 5352 §3.1: no further attempt without a correction. A lack of resources is corrected by time, or by another
     /// registrar: up to MAX-REG-ATTEMPT times the element tries again after about T2, and looks for another one meanwhile.
     fn on_rejected(&mut self, now: Instant, causes: Vec<CauseCode>) {
         let passes = causes == [CauseCode::LACK_OF_RESOURCES];
+        if passes && self.is_postponed() {
+            // Registrations that were sent together are refused together, and are one attempt.
+            return;
+        }
         if passes && self.attempts < self.config.max_reg_attempt {
             self.attempts += 1;
             // Elements that were refused together do not come back together.
