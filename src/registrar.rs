@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use clap::Args;
-use rserpool_core::registrar::{Config, Event, Registrar};
+use rserpool_core::registrar::{Config, Event, Rate, Rates, Registrar};
 use rserpool_core::{ASAP_PORT, Dialect, ENRP_PORT, Instant, ServerId};
 use rserpool_tokio::{Options, seed};
 
@@ -34,6 +34,12 @@ pub(crate) struct RegistrarArgs {
     /// Mean time between two keep-alives to an element, in seconds; 0 sends none.
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
     keep_alive: f64,
+    /// How many registrations per second one host may ask for, and twice as many at once; 0 is no limit.
+    #[arg(long, value_name = "N", default_value_t = Rates::default().registrations.per_second)]
+    registration_limit: u32,
+    /// How many handle resolutions per second one host may ask for, and twice as many at once; 0 is no limit.
+    #[arg(long, value_name = "N", default_value_t = Rates::default().resolutions.per_second)]
+    resolution_limit: u32,
 }
 
 /// Where a registrar speaks ENRP; all its endpoints have one address.
@@ -116,6 +122,8 @@ impl RegistrarArgs {
         config.announce = self.announce;
         config.enrp_announce = self.announce;
         config.keep_alive_interval = Duration::from_secs_f64(self.keep_alive);
+        config.rates.registrations = Rate::per_second(self.registration_limit);
+        config.rates.resolutions = Rate::per_second(self.resolution_limit);
         config
     }
 }

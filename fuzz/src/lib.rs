@@ -143,10 +143,15 @@ impl<M: Machine> Bench<M> {
         self.machine.handle_input(self.now, input);
     }
 
-    /// Runs the timers: afterwards none is due, or the driver would spin.
+    /// Runs the timers: after some calls none is due, or the driver would spin.
     fn tick(&mut self) {
-        self.machine.handle_timeout(self.now);
-        assert!(self.machine.poll_timeout().is_none_or(|at| at > self.now));
+        for _ in 0..1000 {
+            self.machine.handle_timeout(self.now);
+            if self.machine.poll_timeout().is_none_or(|at| at > self.now) {
+                return;
+            }
+        }
+        panic!("timers without end");
     }
 
     /// Takes all actions: there is an end to them, and every message is one that we can read ourselves.

@@ -26,13 +26,14 @@ pub trait Machine {
     /// Takes in what happened outside. A peer's bytes cannot make it fail.
     fn handle_input(&mut self, now: Instant, input: Input<'_>);
 
-    /// Runs the timers that are due at `now`. Early and repeated calls do nothing.
+    /// Runs the timers that are due at `now`; where they are many, only some of them, and [`Machine::poll_timeout`] says to call
+    /// again at once. Early and repeated calls do nothing.
     fn handle_timeout(&mut self, now: Instant);
 
     /// The next thing to do. What is queued is visible at once, in order.
     fn poll_action(&mut self) -> Option<Action<Self::Event>>;
 
-    /// When to call [`Machine::handle_timeout`] next; `None` where no timer runs.
+    /// When to call [`Machine::handle_timeout`] next, which may be in the past; `None` where no timer runs.
     fn poll_timeout(&self) -> Option<Instant>;
 }
 

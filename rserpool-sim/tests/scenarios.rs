@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use bytes::Bytes;
-use rserpool_core::registrar::Removal;
+use rserpool_core::registrar::{Rate, Removal};
 use rserpool_core::wire::Policy;
 use rserpool_core::{Life, PeId, PoolHandle, Ppid, element, registrar, user};
 use rserpool_sim::{NodeId, Told, World};
@@ -125,6 +125,20 @@ fn a_session_outlives_every_element_but_the_last() {
         scope.world.run_for(seconds(12));
         assert_eq!(scope.current(), Some(PeId(9)));
     }
+}
+
+#[test]
+fn a_silent_death_is_failed_over_in_seconds() {
+    // The transport takes 3 s to notice it here, 4.5 s over UDP; keep-alives would take half a minute.
+    let mut scope = Scope::new(1, 3);
+    let dead = scope.current().expect("the session has an element");
+    scope.world.vanish(scope.node_of(dead));
+    scope.world.run_for(seconds(4));
+    let next = scope.current().expect("the session goes on");
+    assert_ne!(next, dead);
+    // The registrar calls the element, which may take 5 s.
+    scope.world.run_for(seconds(5));
+    assert_eq!(scope.registered(), 2, "nobody else is sent to the dead one");
 }
 
 #[test]
@@ -288,6 +302,46 @@ fn least_used_follows_the_load_that_elements_report() {
             element.set_policy(now, Policy::LeastUsed { load: 200 });
         });
     }
+}
+
+#[test]
+fn loads_told_too_often_arrive_all_the_same() {
+    let mut world = World::new(12);
+    let registrar = world.add_registrar(|config| {
+        config.rates.registrations = Rate {
+            per_second: 1,
+            burst: 3,
+        };
+    });
+    let element = world.add_element(POOL, |config| {
+        config.policy = Policy::LeastUsed { load: 0 };
+    });
+    world.element(element, |element, now| element.register(now));
+    world.run_for(seconds(1));
+    for load in 1..=20 {
+        world.element(element, |element, now| {
+            element.set_policy(now, Policy::LeastUsed { load });
+        });
+        world.run_for(Duration::from_millis(100));
+    }
+    let state = |world: &mut World| {
+        world.registrar(registrar, |registrar, _| {
+            let handlespace = registrar.handlespace();
+            let element = handlespace.elements_after(None).next();
+            let element = element.and_then(|key| handlespace.get(key));
+            (
+                element.map(|element| element.policy),
+                registrar.counters().limited.registrations > 0,
+            )
+        })
+    };
+    let last = Policy::LeastUsed { load: 20 };
+    assert!(state(&mut world).0.is_some_and(|policy| policy != last));
+    // Tried again after T2 ±50 %.
+    world.run_for(seconds(46));
+    assert_eq!(state(&mut world), (Some(last), true));
+    assert!(world.element(element, |element, _| element.is_registered()));
+    assert_eq!(world.take_violations(), [""; 0]);
 }
 
 #[test]

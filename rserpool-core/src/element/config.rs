@@ -33,7 +33,7 @@ pub struct Config {
     pub t3_deregistration: Duration,
     /// T4-reregistration: time between registrations (10 min); at most the life less 20 s.
     pub t4_reregistration: Duration,
-    /// MAX-REG-ATTEMPT: unanswered attempts before the user is told (2).
+    /// MAX-REG-ATTEMPT: attempts that are unanswered, or refused for lack of resources, before the user is told (2).
     pub max_reg_attempt: u32,
     /// How many associations are served at most; more are aborted (10,000).
     pub max_associations: usize,

@@ -78,8 +78,10 @@ struct Peer {
 pub struct PoolElement {
     config: Config,
     id: PeId,
+    rng: Rng,
     state: State,
-    /// Registrations or de-registrations that were not answered in time (RFC 5352 §3.1).
+    /// Registrations or de-registrations in a row that were not answered in time, or refused for the time being
+    /// (RFC 5352 §3.1).
     attempts: u32,
     /// What the home has not answered yet. A registrar answers in order.
     owed: Owed,
@@ -105,6 +107,7 @@ impl PoolElement {
             hunt: Hunt::new(config.hunt.clone(), &mut rng),
             config,
             id,
+            rng,
             state: State::Out,
             attempts: 0,
             owed: Owed::default(),
@@ -171,9 +174,13 @@ impl PoolElement {
         self.proceed(now);
     }
 
-    /// Changes the element's values for the pool's policy, and tells the registrar at once.
+    /// Changes the element's values for the pool's policy, and tells the registrar at once; one that lacks resources at the moment
+    /// hears of them when the registration is tried again.
     pub fn set_policy(&mut self, now: Instant, policy: Policy<'static>) {
         self.config.policy = policy;
+        if self.is_postponed() {
+            return;
+        }
         if matches!(self.state, State::Pending | State::Registered) {
             self.proceed(now);
         }
@@ -255,11 +262,11 @@ impl PoolElement {
             return;
         }
         self.timers.cancel(Timer::T2Registration);
-        self.attempts = 0;
         if rejected {
-            self.on_rejected(error.map(faults::codes).unwrap_or_default());
+            self.on_rejected(now, error.map(faults::codes).unwrap_or_default());
             return;
         }
+        self.attempts = 0;
         self.state = State::Registered;
         if !planted(Bug::T4NotArmed) {
             self.timers
@@ -270,8 +277,27 @@ impl PoolElement {
         }
     }
 
-    /// RFC 5352 §3.1: no further attempt without a correction.
-    fn on_rejected(&mut self, causes: Vec<CauseCode>) {
+    /// Whether a registration was refused for the time being, and waits to be tried again.
+    fn is_postponed(&self) -> bool {
+        self.attempts > 0 && self.timers.is_set(Timer::T4Reregistration)
+    }
+
+    /// RFC 5352 §3.1: no further attempt without a correction. A lack of resources is corrected by time, or by another
+    /// registrar: up to MAX-REG-ATTEMPT times the element tries again after about T2, and looks for another one meanwhile.
+    fn on_rejected(&mut self, now: Instant, causes: Vec<CauseCode>) {
+        let passes = causes == [CauseCode::LACK_OF_RESOURCES];
+        if passes && self.is_postponed() {
+            // Registrations that were sent together are refused together, and are one attempt.
+            return;
+        }
+        if passes && self.attempts < self.config.max_reg_attempt {
+            self.attempts += 1;
+            // Elements that were refused together do not come back together.
+            let pause = self.rng.jitter(self.config.t2_registration);
+            self.timers.set(Timer::T4Reregistration, now + pause);
+            self.hunt.search(now, &mut self.actions);
+            return;
+        }
         self.retire();
         self.actions.notify(Event::Rejected { causes });
     }
@@ -395,15 +421,15 @@ impl PoolElement {
                 self.on_keep_alive(now, association, &keep_alive);
             }
             Message::CookieEcho { cookie } => self.on_cookie_echo(association, cookie),
-            Message::Error { causes } => self.on_error(association, faults::codes(causes)),
+            Message::Error { causes } => self.on_error(now, association, faults::codes(causes)),
             _ => self.counters.unexpected += 1,
         }
     }
 
     /// An ASAP_ERROR from the home while it owes an answer to a registration is that answer.
-    fn on_error(&mut self, association: AssocId, causes: Vec<CauseCode>) {
+    fn on_error(&mut self, now: Instant, association: AssocId, causes: Vec<CauseCode>) {
         if self.hunt.home() == Some(association) && self.timers.is_set(Timer::T2Registration) {
-            self.on_rejected(causes);
+            self.on_rejected(now, causes);
         } else {
             self.actions.notify(Event::ErrorReported { causes });
         }

@@ -106,6 +106,17 @@ impl Script {
         self.asap(association, &message);
     }
 
+    fn refuse(&mut self, association: u64, code: CauseCode) {
+        let causes = [Cause { code, info: &[] }];
+        let message = Message::RegistrationResponse {
+            rejected: true,
+            pool_handle: POOL,
+            pe_id: ID,
+            error: Some(List::Slice(&causes)),
+        };
+        self.asap(association, &message);
+    }
+
     fn deregistered(&mut self, association: u64, cause: Option<CauseCode>) {
         let causes: Vec<_> = cause
             .map(|code| Cause { code, info: &[] })

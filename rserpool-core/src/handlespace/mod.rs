@@ -153,9 +153,7 @@ impl Handlespace {
             return;
         };
         if let Some(pool) = self.pools.get_mut(&element.pool) {
-            if !planted(Bug::ChecksumOfHomeChange) {
-                self.owners.remove(element.home, pool, element.id);
-            }
+            self.owners.remove(element.home, pool, element.id);
             self.owners.add(home, pool, element.id, key);
             element.home = home;
         }
@@ -341,7 +339,9 @@ impl Handlespace {
         if let Some(pool) = self.pools.get_mut(&new.pool) {
             pool.selector.update(stored.seat, &policy);
             if new.home != previous_home {
-                self.owners.remove(previous_home, pool, new.id);
+                if !planted(Bug::ChecksumOfHomeChange) {
+                    self.owners.remove(previous_home, pool, new.id);
+                }
                 self.owners.add(new.home, pool, new.id, key);
             }
         }

@@ -83,10 +83,15 @@ impl Registrar {
                 return;
             }
         };
-        let heard = &mut self.announcer.heard;
-        if server_id == self.id || (heard.len() >= Announcer::CAP && !heard.contains(&server_id)) {
+        let heard = &self.announcer.heard;
+        let known = heard.contains(&server_id);
+        if server_id == self.id || (heard.len() >= Announcer::CAP && !known) {
             return;
         }
+        if !known && !self.admits_announcement(now) {
+            return;
+        }
+        let heard = &mut self.announcer.heard;
         heard.insert(server_id);
         let servers = u32::try_from(heard.len() + 1).unwrap_or(u32::MAX);
         let outdated = OUTDATED.max(

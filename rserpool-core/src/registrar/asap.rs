@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::limits::Budget;
 use super::{Event, Peer, Registrar, Removal};
 use crate::dialect::Life;
 use crate::faults;
@@ -62,9 +63,11 @@ impl Registrar {
     pub(super) fn on_asap(&mut self, now: Instant, association: AssocId, bytes: &[u8]) {
         let decoded = match asap::decode(bytes) {
             Ok(decoded) => decoded,
-            Err(error) => return self.on_malformed(association, bytes, &error),
+            Err(error) => return self.on_malformed(now, association, bytes, &error),
         };
-        if let Some(report) = faults::report(bytes, &decoded) {
+        if let Some(report) = faults::report(bytes, &decoded)
+            && self.admits(now, association, Budget::Errors)
+        {
             self.actions.send(association, Ppid::ASAP, 0, report);
         }
         match decoded.message {
@@ -73,11 +76,11 @@ impl Registrar {
                 pool_element,
             } => self.on_registration(now, association, pool_handle, &pool_element),
             Message::Deregistration { pool_handle, pe_id } => {
-                self.on_deregistration(association, pool_handle, pe_id);
+                self.on_deregistration(now, association, pool_handle, pe_id);
             }
             Message::HandleResolution {
                 pool_handle, items, ..
-            } => self.on_resolution(association, pool_handle, items),
+            } => self.on_resolution(now, association, pool_handle, items),
             Message::EndpointKeepAliveAck { pool_handle, pe_id } => {
                 self.on_acknowledgement(now, association, pool_handle, pe_id);
             }
@@ -90,7 +93,13 @@ impl Registrar {
 
     /// A registration is rejected as such where it can be seen whose it is; anything else is an ASAP_ERROR
     /// (RFC 5352 §2.2.14, §3.1).
-    fn on_malformed(&mut self, association: AssocId, bytes: &[u8], error: &DecodeError) {
+    fn on_malformed(
+        &mut self,
+        now: Instant,
+        association: AssocId,
+        bytes: &[u8],
+        error: &DecodeError,
+    ) {
         self.counters.malformed += 1;
         let salvaged = match error.cause() {
             Some(CauseCode::UNRECOGNIZED_PARAMETER) => None,
@@ -100,12 +109,13 @@ impl Registrar {
         if let Some((pool_handle, pe_id)) = salvaged
             && pool_handle.len() <= self.config.max_pool_handle
         {
-            self.refuse_registration(
-                association,
-                (pool_handle, pe_id),
-                &Refusal::invalid(error.offender(bytes)),
-            );
-        } else if let Some(answer) = faults::answer(bytes, error) {
+            if self.admits(now, association, Budget::Errors) {
+                let refusal = Refusal::invalid(error.offender(bytes));
+                self.refuse_registration(association, (pool_handle, pe_id), &refusal);
+            }
+        } else if let Some(answer) = faults::answer(bytes, error)
+            && self.admits(now, association, Budget::Errors)
+        {
             self.actions.send(association, Ppid::ASAP, 0, answer);
         }
     }
@@ -117,6 +127,13 @@ impl Registrar {
         pool_handle: &[u8],
         element: &PoolElement<'_>,
     ) {
+        if !self.admits(now, association, Budget::Registrations) {
+            if self.admits(now, association, Budget::Errors) {
+                let refusal = Refusal::new(CauseCode::LACK_OF_RESOURCES);
+                self.refuse_registration(association, (pool_handle, element.id), &refusal);
+            }
+            return;
+        }
         match self.register(now, association, pool_handle, element) {
             Ok(registered) => {
                 self.counters.registrations += 1;
@@ -291,10 +308,19 @@ impl Registrar {
 
     /// RFC 5352 §3.2. An unknown element is gone already. De-registration by proxy is not allowed (RFC 5352 §2.2.2): it must come on
     /// the element's own association, or from one of its addresses.
-    fn on_deregistration(&mut self, association: AssocId, pool_handle: &[u8], pe_id: PeId) {
+    fn on_deregistration(
+        &mut self,
+        now: Instant,
+        association: AssocId,
+        pool_handle: &[u8],
+        pe_id: PeId,
+    ) {
         let key = self.handlespace.find(pool_handle, pe_id);
         let anybody = planted(Bug::DeregistrationByAnybody);
         if !anybody && key.is_some_and(|key| !self.speaks_for(association, key)) {
+            if !self.admits(now, association, Budget::Errors) {
+                return;
+            }
             let cause = CauseCode::SECURITY;
             let causes = [Cause {
                 code: cause,
@@ -350,7 +376,19 @@ impl Registrar {
     }
 
     /// RFC 5352 §3.3.
-    fn on_resolution(&mut self, association: AssocId, pool_handle: &[u8], items: Option<u32>) {
+    fn on_resolution(
+        &mut self,
+        now: Instant,
+        association: AssocId,
+        pool_handle: &[u8],
+        items: Option<u32>,
+    ) {
+        if !self.admits(now, association, Budget::Resolutions) {
+            if self.admits(now, association, Budget::Errors) {
+                self.refuse_resolution(association, pool_handle, CauseCode::LACK_OF_RESOURCES);
+            }
+            return;
+        }
         let items = match items {
             None | Some(0) => self.config.default_items,
             Some(items) => usize::try_from(items).unwrap_or(usize::MAX),

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use super::limits::Budget;
 use crate::dialect::Dialect;
 use crate::handlespace::Limits;
 use crate::ids::{PeId, PoolHandle, ServerId};
@@ -42,6 +43,8 @@ pub struct Config {
     pub max_association_elements: usize,
     /// The limits of the handlespace.
     pub limits: Limits,
+    /// How often a host may ask for something.
+    pub rates: Rates,
     /// Where it speaks ENRP: what it tells its peers. Without any it has no peers.
     pub enrp_addresses: Vec<SocketAddr>,
     /// Peers to begin with: the first ones are asked to be the mentor (RFC 5353 §3.2.2.1). They are called again as long as they
@@ -78,6 +81,7 @@ impl Default for Config {
             max_associations: 10_000,
             max_association_elements: 1024,
             limits: Limits::default(),
+            rates: Rates::default(),
             enrp_addresses: Vec::new(),
             peers: Vec::new(),
             enrp_announce: false,
@@ -106,6 +110,78 @@ impl Config {
                 max_time_last_heard: Duration::from_secs(5),
                 ..config
             },
+        }
+    }
+}
+
+/// How often something may happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// In the long run; 0 is no limit at all.
+    pub per_second: u32,
+    /// At once, after a pause; at least 1.
+    pub burst: u32,
+}
+
+impl Rate {
+    /// So many per second, and at once those of two seconds.
+    pub const fn per_second(per_second: u32) -> Self {
+        Self {
+            per_second,
+            burst: per_second.saturating_mul(2),
+        }
+    }
+}
+
+/// How often one host may ask for something, whatever number of associations it has. A host is an IPv4 address, or a network of
+/// 64 bits of IPv6; of an association with several addresses the first one counts.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Rates {
+    /// Registrations, re-registrations included (1,000/s, 2,000 at once: all elements that one association may have can come
+    /// together, and can tell their load every second). More are refused for lack of resources, and come back later.
+    pub registrations: Rate,
+    /// Handle resolutions (200/s, 400 at once). More are refused for lack of resources: a pool is never said to be unknown.
+    pub resolutions: Rate,
+    /// Unreachable reports (1/s, 5 at once). More are ignored.
+    pub reports: Rate,
+    /// Registrars that become peers (1/s, 5 at once). More are not heard.
+    pub peers: Rate,
+    /// Errors, and refusals for lack of resources because of these limits (50/s, 100 at once). More are kept silent.
+    pub errors: Rate,
+    /// Announcements of unknown registrars, of all hosts together: nobody knows where they come from (50/s, 100 at once). More
+    /// are ignored.
+    pub announcements: Rate,
+    /// How many hosts are told apart at once (65,536). Where there are more, the new ones share one budget.
+    pub max_hosts: usize,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        const SELDOM: Rate = Rate {
+            per_second: 1,
+            burst: 5,
+        };
+        Self {
+            registrations: Rate::per_second(1000),
+            resolutions: Rate::per_second(200),
+            reports: SELDOM,
+            peers: SELDOM,
+            errors: Rate::per_second(50),
+            announcements: Rate::per_second(50),
+            max_hosts: 65_536,
+        }
+    }
+}
+
+impl Rates {
+    pub(super) fn of(&self, budget: Budget) -> Rate {
+        match budget {
+            Budget::Registrations => self.registrations,
+            Budget::Resolutions => self.resolutions,
+            Budget::Reports => self.reports,
+            Budget::Peers => self.peers,
+            Budget::Errors => self.errors,
         }
     }
 }
@@ -209,4 +285,24 @@ pub struct Counters {
     pub takeovers: u64,
     /// Errors that peers reported.
     pub peer_errors: u64,
+    /// What was too much for [`Rates`].
+    pub limited: Limited,
+}
+
+/// What a registrar has not done because of [`Rates`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limited {
+    /// Registrations.
+    pub registrations: u64,
+    /// Handle resolutions.
+    pub resolutions: u64,
+    /// Unreachable reports.
+    pub reports: u64,
+    /// Messages of registrars that would have become peers.
+    pub peers: u64,
+    /// Errors and refusals that were not sent.
+    pub errors: u64,
+    /// Announcements.
+    pub announcements: u64,
 }

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use super::limits::Budget;
 use super::{Registrar, Timer};
 use crate::dialect::{Dialect, Life};
 use crate::faults;
@@ -24,7 +25,7 @@ impl Registrar {
         }
         let decoded = match enrp::decode(bytes) {
             Ok(decoded) => decoded,
-            Err(error) => return self.on_enrp_malformed(association, bytes, &error),
+            Err(error) => return self.on_enrp_malformed(now, association, bytes, &error),
         };
         let Message {
             sender, receiver, ..
@@ -34,7 +35,7 @@ impl Registrar {
             self.counters.unexpected += 1;
             return;
         }
-        self.report_enrp(association, bytes, &decoded);
+        self.report_enrp(now, association, bytes, &decoded);
         if sender == ServerId::default() {
             // A tool that looks: it is answered, and is no peer.
             match decoded.message.body {
@@ -52,6 +53,10 @@ impl Registrar {
         }
         if !self.may_speak_for(association, sender) {
             self.counters.unexpected += 1;
+            return;
+        }
+        let new = !self.scope.servers.contains_key(&sender);
+        if new && !self.admits(now, association, Budget::Peers) {
             return;
         }
         if self.on_heard(now, sender, Some(association)).is_some() {
@@ -106,13 +111,13 @@ impl Registrar {
             MessageBody::InitTakeoverAck { target } => {
                 self.on_init_takeover_ack(now, sender, target);
             }
-            MessageBody::TakeoverServer { target } => self.on_takeover_server(sender, target),
+            MessageBody::TakeoverServer { target } => self.on_takeover_server(now, sender, target),
             MessageBody::Error { .. } => self.counters.peer_errors += 1,
         }
     }
 
     /// A presence by multicast. It tells of a new peer, but proves nothing: the peer is called (RFC 5353 §3.4.1).
-    pub(super) fn on_enrp_announcement(&mut self, bytes: &[u8]) {
+    pub(super) fn on_enrp_announcement(&mut self, now: Instant, bytes: &[u8]) {
         let Ok(Message {
             sender,
             body: MessageBody::Presence { server, .. },
@@ -129,7 +134,7 @@ impl Registrar {
         if sender == self.id || sender == ServerId::default() {
             return;
         }
-        if !self.scope.servers.contains_key(&sender) {
+        if !self.scope.servers.contains_key(&sender) && self.admits_announcement(now) {
             self.call_announced(&server.transport);
         }
     }
@@ -320,7 +325,13 @@ impl Registrar {
     }
 
     /// RFC 5353 §3.7. An error is never answered with an error.
-    fn on_enrp_malformed(&mut self, association: AssocId, bytes: &[u8], error: &DecodeError) {
+    fn on_enrp_malformed(
+        &mut self,
+        now: Instant,
+        association: AssocId,
+        bytes: &[u8],
+        error: &DecodeError,
+    ) {
         self.counters.malformed += 1;
         let code = error.cause();
         if let Some(code) = code.filter(|_| bytes.first() != Some(&enrp::message_type::ERROR)) {
@@ -328,18 +339,33 @@ impl Registrar {
                 code,
                 info: error.offender(bytes),
             }];
-            self.answer_enrp_error(association, bytes, &causes);
+            self.answer_enrp_error(now, association, bytes, &causes);
         }
     }
 
-    fn report_enrp(&mut self, association: AssocId, bytes: &[u8], decoded: &Decoded<Message<'_>>) {
+    fn report_enrp(
+        &mut self,
+        now: Instant,
+        association: AssocId,
+        bytes: &[u8],
+        decoded: &Decoded<Message<'_>>,
+    ) {
         let causes = faults::unrecognized(bytes, &decoded.unrecognized);
         if !causes.is_empty() && !matches!(decoded.message.body, MessageBody::Error { .. }) {
-            self.answer_enrp_error(association, bytes, &causes);
+            self.answer_enrp_error(now, association, bytes, &causes);
         }
     }
 
-    fn answer_enrp_error(&mut self, association: AssocId, bytes: &[u8], causes: &[Cause<'_>]) {
+    fn answer_enrp_error(
+        &mut self,
+        now: Instant,
+        association: AssocId,
+        bytes: &[u8],
+        causes: &[Cause<'_>],
+    ) {
+        if !self.admits(now, association, Budget::Errors) {
+            return;
+        }
         let sender = bytes
             .get(4..8)
             .and_then(|id| id.try_into().ok())

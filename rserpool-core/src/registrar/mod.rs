@@ -16,6 +16,7 @@ mod asap;
 mod call;
 mod config;
 mod enrp;
+mod limits;
 mod scope;
 mod startup;
 mod sync;
@@ -24,13 +25,14 @@ mod takeover;
 mod tests;
 mod watch;
 
-pub use config::{Config, Counters, Event, Removal};
+pub use config::{Config, Counters, Event, Limited, Rate, Rates, Removal};
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use self::announce::Announcer;
+use self::limits::Hosts;
 use self::scope::Scope;
 use self::sync::Upload;
 use self::watch::Watch;
@@ -65,9 +67,9 @@ enum Timer {
     Suspicion(ServerId),
     /// When all peers must have acknowledged a takeover of one's own.
     Takeover(ServerId),
-    /// When to ask the next claimed elements.
-    Claims,
-    /// When the next page of a peer's table must have come.
+    /// When the next element of a dead registrar gets its new home.
+    Move,
+    /// When the next page of a peer's table must have come; after the last one, when the next element goes that was not in it.
     Download(ServerId),
     /// When a peer must have asked for the next page.
     Upload(ServerId),
@@ -112,6 +114,7 @@ pub struct Registrar {
     /// them.
     calls: BTreeMap<SocketAddr, BTreeSet<ElementKey>>,
     announcer: Announcer,
+    hosts: Hosts,
     scope: Scope,
     timers: Timers<Timer>,
     actions: Actions<Event>,
@@ -131,12 +134,13 @@ impl Registrar {
         let mut registrar = Self {
             handlespace: Handlespace::new(rng.fork(), config.limits.clone()),
             id,
-            rng,
             peers: BTreeMap::new(),
             associations: BTreeMap::new(),
             watches: BTreeMap::new(),
             calls: BTreeMap::new(),
             announcer: Announcer::default(),
+            hosts: Hosts::new(rng.hash_key()),
+            rng,
             scope: Scope::new(&config.peers),
             config,
             timers: Timers::new(),
@@ -255,13 +259,18 @@ impl Machine for Registrar {
                 ppid: Ppid::ENRP,
                 bytes,
                 ..
-            } if self.config.enrp_announce => self.on_enrp_announcement(bytes),
+            } if self.config.enrp_announce => self.on_enrp_announcement(now, bytes),
             Input::Announcement { .. } => self.counters.unexpected += 1,
         }
     }
 
     fn handle_timeout(&mut self, now: Instant) {
-        while let Some(timer) = self.timers.pop(now) {
+        // Whatever is much is done by timers that do a little each: nothing else has to wait for all of it.
+        const TIMERS_AT_ONCE: usize = 256;
+        for _ in 0..TIMERS_AT_ONCE {
+            let Some(timer) = self.timers.pop(now) else {
+                return;
+            };
             match timer {
                 Timer::KeepAlive(key) => self.ask(now, key),
                 Timer::Acknowledgement(key) => self.remove(key, Removal::Unreachable),
@@ -274,8 +283,8 @@ impl Machine for Registrar {
                 Timer::NoResponse(server) => self.on_no_response(now, server),
                 Timer::Suspicion(server) => self.on_suspicion_ended(now, server),
                 Timer::Takeover(server) => self.on_takeover_timeout(now, server),
-                Timer::Claims => self.on_claims(now),
-                Timer::Download(server) => self.stop_download(now, server),
+                Timer::Move => self.on_move(now),
+                Timer::Download(server) => self.on_download_timer(now, server),
                 Timer::Upload(server) => self.on_upload_timeout(server),
                 Timer::Mentor => self.on_mentor_timeout(now),
                 Timer::Resync => self.on_resync(now),

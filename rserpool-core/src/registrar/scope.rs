@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use super::startup::Startup;
 use super::sync::{Download, Upload};
-use super::takeover::{Claims, Takeover};
+use super::takeover::{Move, Takeover};
 use super::{Event, Registrar, Timer};
 use crate::ids::{AssocId, Ppid, ServerId};
 use crate::planted::{Bug, planted};
@@ -70,7 +70,8 @@ pub(super) struct Scope {
     /// Who has refused to be the mentor, starting itself.
     pub(super) refusers: BTreeSet<ServerId>,
     pub(super) takeovers: BTreeMap<ServerId, Takeover>,
-    pub(super) claims: Claims,
+    /// What is on its way to a new home, oldest first.
+    pub(super) moves: VecDeque<Move>,
 }
 
 impl Scope {
@@ -408,7 +409,7 @@ impl Registrar {
         let owners: Vec<_> = self
             .handlespace
             .owners()
-            .filter(|id| *id != self.id)
+            .filter(|id| *id != self.id && !self.is_moving_from(*id))
             .collect();
         for owner in owners {
             self.ensure_server(now, owner);

@@ -25,6 +25,8 @@ pub(super) struct Download {
     /// The peer's elements that have not been seen in the table yet (RFC 5353 §3.6.3 step 1).
     marked: BTreeSet<ElementKey>,
     received: usize,
+    /// Whether the last page has come: those that are still marked go, one at a time.
+    complete: bool,
 }
 
 /// A table that a peer is fetching.
@@ -37,21 +39,20 @@ pub(super) struct Upload {
 impl Registrar {
     /// Asks a peer for its table: with `own_only` for the elements that it owns, to replace what is known of them.
     pub(super) fn start_download(&mut self, now: Instant, id: ServerId, own_only: bool) {
+        let server = self.scope.servers.get_mut(&id);
+        let Some(server) = server.filter(|server| server.download.is_none()) else {
+            return;
+        };
         let marked = if own_only {
             self.handlespace.owned_by(id).collect()
         } else {
             BTreeSet::new()
         };
-        let Some(server) = self.scope.servers.get_mut(&id) else {
-            return;
-        };
-        if server.download.is_some() {
-            return;
-        }
         server.download = Some(Download {
             own_only,
             marked,
             received: 0,
+            complete: false,
         });
         self.counters.downloads += 1;
         self.request_page(now, id, own_only);
@@ -98,6 +99,7 @@ impl Registrar {
             .servers
             .get_mut(&id)
             .and_then(|server| server.download.as_mut())
+            .filter(|download| !download.complete)
         else {
             self.counters.unexpected += 1;
             return;
@@ -144,24 +146,34 @@ impl Registrar {
     }
 
     fn finish_download(&mut self, now: Instant, id: ServerId) {
-        self.timers.cancel(Timer::Download(id));
-        let server = self.scope.servers.get_mut(&id);
-        let download = server.and_then(|server| {
-            let download = server.download.take()?;
+        self.timers.set(Timer::Download(id), now);
+        if let Some(server) = self.scope.servers.get_mut(&id)
+            && let Some(download) = &mut server.download
+        {
+            download.complete = true;
             server.outdated &= !download.own_only;
-            Some(download)
-        });
-        for key in download.into_iter().flat_map(|download| download.marked) {
-            let still = self
-                .handlespace
-                .get(key)
-                .is_some_and(|element| element.home == id);
-            if still && !planted(Bug::GhostsStay) {
-                self.tell_gone(key);
-                self.handlespace.deregister(key);
-            }
         }
         self.on_mentor_table_complete(now, id);
+    }
+
+    /// The next page has not come in time; or all have, and the next element goes that was not in them.
+    pub(super) fn on_download_timer(&mut self, now: Instant, id: ServerId) {
+        let Some(server) = self.scope.servers.get_mut(&id) else {
+            return;
+        };
+        let Some(download) = server.download.as_mut().filter(|one| one.complete) else {
+            return self.stop_download(now, id);
+        };
+        let Some(key) = download.marked.pop_first() else {
+            server.download = None;
+            return;
+        };
+        self.timers.set(Timer::Download(id), now);
+        let element = self.handlespace.get(key);
+        if element.is_some_and(|element| element.home == id) && !planted(Bug::GhostsStay) {
+            self.tell_gone(key);
+            self.handlespace.deregister(key);
+        }
     }
 
     /// A peer asks for the next page of the table (RFC 5353 §3.2.3 step 2). An unknown one, such as a tool that only looks,
@@ -173,7 +185,8 @@ impl Registrar {
         sender: ServerId,
         own_only: bool,
     ) {
-        if !self.scope.startup.is_running() {
+        // What is on its way to another home would be missing in the table.
+        if !self.scope.startup.is_running() || !self.scope.moves.is_empty() {
             self.reject_table(association, sender);
             return;
         }

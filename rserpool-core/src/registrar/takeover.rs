@@ -4,18 +4,17 @@
 //!  peer dead ─▶ INIT_TAKEOVER to all ─▶ all active peers have acknowledged, or 5 s ─▶ TAKEOVER_SERVER to all
 //!                  │         │                                                            │
 //!    target heard ─┘         └─ a better initiator: give way, and watch it                ▼
-//!                                                              claim: home = self, KEEP_ALIVE(H) to each element
+//!                                            move, one element after the other: home = self, KEEP_ALIVE(H)
 //! ```
 //!
 //! Nobody's silence can stop a takeover: whoever does not acknowledge in time is left out and asked whether it is there. And a
 //! target is never forgotten while it owns elements: where another one's takeover comes to nothing, one's own begins.
 
-use alloc::collections::{BTreeSet, VecDeque};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::scope::Status;
 use super::{Event, Registrar, Timer};
-use crate::handlespace::ElementKey;
 use crate::ids::ServerId;
 use crate::planted::{Bug, planted};
 use crate::time::Instant;
@@ -28,14 +27,14 @@ pub(super) struct Takeover {
     awaited: BTreeSet<ServerId>,
 }
 
-/// Elements that were claimed and not asked yet: they are asked in small portions.
-#[derive(Debug, Default)]
-pub(super) struct Claims(VecDeque<ElementKey>);
+/// The elements of a dead registrar get a new home, one at a time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Move {
+    from: ServerId,
+    to: ServerId,
+}
 
 impl Registrar {
-    /// How many claimed elements are asked in one go.
-    const CLAIMS_AT_ONCE: usize = 256;
-
     /// The peer did not answer: it is dead (RFC 5353 §3.4.3).
     pub(super) fn on_no_response(&mut self, now: Instant, target: ServerId) {
         self.timers.cancel(Timer::NoResponse(target));
@@ -43,7 +42,7 @@ impl Registrar {
             Some(Status::Suspected {
                 taker,
                 claimed: true,
-            }) => self.hand_over(target, taker),
+            }) => self.hand_over(now, target, taker),
             // Silent, but somebody else is about to take it over.
             Some(Status::Suspected { claimed: false, .. }) | None => {}
             Some(_) if planted(Bug::DeadPeerForgotten) => self.forget_server(target),
@@ -125,37 +124,46 @@ impl Registrar {
     fn complete(&mut self, now: Instant, target: ServerId) {
         self.stop_takeover(target);
         self.send_all(MessageBody::TakeoverServer { target }, true);
-        let elements: Vec<_> = self.handlespace.owned_by(target).collect();
         self.actions.notify(Event::TakenOver {
             server: target,
-            elements: elements.len(),
+            elements: self.handlespace.owned_count(target),
         });
         self.counters.takeovers += 1;
-        for key in &elements {
-            self.handlespace.set_home(*key, self.id);
-        }
-        self.scope.claims.0.extend(elements);
-        if !planted(Bug::ClaimsNotAsked) {
-            self.timers.set(Timer::Claims, now);
-        }
-        self.forget_server(target);
+        self.begin_move(now, target, self.id);
     }
 
-    /// Asks the next claimed elements to adopt this registrar (RFC 5353 §3.5.2 step 2).
-    pub(super) fn on_claims(&mut self, now: Instant) {
-        for _ in 0..Self::CLAIMS_AT_ONCE {
-            let Some(key) = self.scope.claims.0.pop_front() else {
-                return;
-            };
-            let mine = self
-                .handlespace
-                .get(key)
-                .is_some_and(|element| element.home == self.id);
-            if mine {
-                self.claim(now, key);
+    /// The elements of `from`, which is forgotten, are those of `to` from now on.
+    fn begin_move(&mut self, now: Instant, from: ServerId, to: ServerId) {
+        self.scope.moves.push_back(Move { from, to });
+        self.timers.set(Timer::Move, now);
+        self.forget_server(from);
+    }
+
+    /// Moves the next element. One that becomes one's own is asked to adopt this registrar (RFC 5353 §3.5.2 step 2).
+    pub(super) fn on_move(&mut self, now: Instant) {
+        let Some(&Move { from, to }) = self.scope.moves.front() else {
+            return;
+        };
+        let next = self.handlespace.owned_by(from).next();
+        match next {
+            Some(key) => {
+                self.handlespace.set_home(key, to);
+                if to == self.id && !planted(Bug::ClaimsNotAsked) {
+                    self.claim(now, key);
+                }
+            }
+            None => {
+                self.scope.moves.pop_front();
             }
         }
-        self.timers.set(Timer::Claims, now);
+        if !self.scope.moves.is_empty() {
+            self.timers.set(Timer::Move, now);
+        }
+    }
+
+    /// Whether the elements of this registrar are about to have another home.
+    pub(super) fn is_moving_from(&self, id: ServerId) -> bool {
+        self.scope.moves.iter().any(|one| one.from == id)
     }
 
     /// RFC 5353 §3.5.1, what each peer does.
@@ -209,9 +217,9 @@ impl Registrar {
 
     /// RFC 5353 §3.5.2, what each peer does. It counts only from a registrar whose takeover was acknowledged, or where the
     /// target is lost to this registrar, too; a target that may still answer is waited for.
-    pub(super) fn on_takeover_server(&mut self, sender: ServerId, target: ServerId) {
+    pub(super) fn on_takeover_server(&mut self, now: Instant, sender: ServerId, target: ServerId) {
         if planted(Bug::TakeoverByAnybody) {
-            return self.hand_over(target, sender);
+            return self.hand_over(now, target, sender);
         }
         if target == self.id {
             self.announce_presence();
@@ -225,7 +233,7 @@ impl Registrar {
             Status::Suspected { taker, claimed } if *taker == sender => {
                 *claimed = true;
                 if !self.timers.is_set(Timer::NoResponse(target)) {
-                    self.hand_over(target, sender);
+                    self.hand_over(now, target, sender);
                 }
             }
             Status::Probed => {
@@ -235,7 +243,7 @@ impl Registrar {
                 };
                 self.stop_takeover(target);
                 if !self.timers.is_set(Timer::NoResponse(target)) {
-                    self.hand_over(target, sender);
+                    self.hand_over(now, target, sender);
                 }
             }
             _ => self.counters.unexpected += 1,
@@ -243,12 +251,8 @@ impl Registrar {
     }
 
     /// The target's elements are the taker's from now on.
-    fn hand_over(&mut self, target: ServerId, taker: ServerId) {
-        let elements: Vec<_> = self.handlespace.owned_by(target).collect();
-        for key in elements {
-            self.handlespace.set_home(key, taker);
-        }
+    fn hand_over(&mut self, now: Instant, target: ServerId, taker: ServerId) {
         self.expect_news(taker);
-        self.forget_server(target);
+        self.begin_move(now, target, taker);
     }
 }

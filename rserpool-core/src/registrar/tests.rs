@@ -1,9 +1,12 @@
 //! The registrar against hand-made input: each test is a sentence of RFC 5352.
 
+mod limits;
+mod peers;
 mod registration;
 mod resolution;
 mod scope;
 mod watch;
+mod work;
 
 use alloc::vec;
 use alloc::vec::Vec;

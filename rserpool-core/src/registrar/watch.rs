@@ -2,8 +2,9 @@
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 
+use super::limits::{Budget, host};
 use super::{Event, Registrar, Removal, Timer};
 use crate::dialect::Life;
 use crate::handlespace::ElementKey;
@@ -208,6 +209,9 @@ impl Registrar {
         pe_id: PeId,
     ) {
         self.counters.reports += 1;
+        if !self.admits(now, association, Budget::Reports) {
+            return;
+        }
         let reporter = self
             .peers
             .get(&association)
@@ -399,14 +403,5 @@ impl Registrar {
                 peer.elements.remove(&key);
             }
         }
-    }
-}
-
-/// The host that an address stands for: of IPv6 its network, because a host has as many addresses in it as it likes.
-fn host(address: IpAddr) -> IpAddr {
-    const NETWORK: u128 = !0 << 64;
-    match address {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK).into(),
-        address @ IpAddr::V4(_) => address,
     }
 }

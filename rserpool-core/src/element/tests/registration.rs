@@ -101,6 +101,80 @@ fn a_rejection_is_final_until_it_is_corrected() {
 }
 
 #[test]
+fn a_refusal_for_lack_of_resources_passes() {
+    let mut script = Script::new(&[1, 2], |_| {});
+    script.element.register(script.now);
+    script.connected(1, 1);
+    script.actions();
+    for attempt in 0..2 {
+        script.refuse(1, CauseCode::LACK_OF_RESOURCES);
+        // T5 of the hunt beside runs, too.
+        let begin = script.now;
+        while sent(&script.actions()).is_empty() {
+            script.wait();
+        }
+        let waited = script.now.duration_since(begin);
+        let seconds = (Duration::from_secs(15), Duration::from_secs(45));
+        assert!(seconds.0 <= waited && waited <= seconds.1, "{attempt}");
+    }
+    script.respond(1, false);
+    assert!(script.element.is_registered());
+    // A member stays one meanwhile, and may find room elsewhere.
+    script.element.set_policy(script.now, Policy::Random);
+    script.refuse(1, CauseCode::LACK_OF_RESOURCES);
+    assert!(script.element.is_registered());
+    script.actions();
+    script.connected(2, 2);
+    assert_eq!(sent(&script.actions()), [(2, 1)]);
+    script.refuse(2, CauseCode::LACK_OF_RESOURCES);
+    assert!(script.element.is_registered());
+    // There is an end to it.
+    while sent(&script.actions()).is_empty() {
+        script.wait();
+    }
+    script.refuse(2, CauseCode::LACK_OF_RESOURCES);
+    let causes = vec![CauseCode::LACK_OF_RESOURCES];
+    let rejected = Action::Notify(Event::Rejected { causes });
+    assert_eq!(script.actions(), [rejected]);
+    assert_eq!(script.element.poll_timeout(), None);
+}
+
+#[test]
+fn values_that_change_too_often_are_told_in_the_end() {
+    // What was sent together is refused together, and nothing is sent meanwhile.
+    let mut script = Script::registered();
+    for load in 0..5 {
+        let policy = Policy::LeastUsed { load };
+        script.element.set_policy(script.now, policy);
+    }
+    assert_eq!(sent(&script.actions()).len(), 5);
+    for _ in 0..5 {
+        script.refuse(1, CauseCode::LACK_OF_RESOURCES);
+    }
+    let last = Policy::LeastUsed { load: 9 };
+    script.element.set_policy(script.now, last);
+    assert_eq!(sent(&script.actions()), []);
+    let mut told = Vec::new();
+    while told.is_empty() {
+        script.wait();
+        told = script.actions();
+        told.retain(|action| matches!(action, Action::Send { .. }));
+    }
+    let [Action::Send { bytes, .. }] = &told[..] else {
+        panic!("one registration: {told:?}");
+    };
+    let registration = asap::decode(bytes).expect("our own").message;
+    assert!(matches!(
+        registration,
+        Message::Registration { pool_element, .. } if pool_element.policy == last
+    ));
+    script.respond(1, false);
+    assert!(script.element.is_registered());
+    script.element.set_policy(script.now, Policy::Random);
+    assert_eq!(sent(&script.actions()).len(), 1, "at once again");
+}
+
+#[test]
 fn deregistration_names_pool_and_element_and_stops_t4() {
     // RFC 5352 §3.2 D1–D4
     let mut script = Script::registered();

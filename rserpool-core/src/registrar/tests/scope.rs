@@ -93,7 +93,7 @@ fn announcements_need_no_address_and_no_period() {
 
 #[test]
 fn announcements_of_others_are_capped_and_checked() {
-    let mut script = Script::new(|_| {});
+    let mut script = Script::new(|config| config.rates.announcements = Rate::per_second(0));
     let announce = |script: &mut Script, bytes: &[u8]| {
         script.input(Input::Announcement {
             source: endpoint(2),
@@ -159,13 +159,35 @@ fn announcements_are_remembered_longer_where_there_are_many() {
 
 #[test]
 fn the_reference_implementation_has_timers_of_its_own() {
-    let rfc = Config::for_dialect(Dialect::Rfc);
-    let rsplib = Config::for_dialect(Dialect::Rsplib);
+    let seconds = Duration::from_secs;
+    let dialects = [Dialect::Rfc, Dialect::Rsplib];
+    let [rfc, rsplib] = dialects.map(Config::for_dialect);
+    assert_eq!([rfc.dialect, rsplib.dialect], dialects);
+    // RFC 5353 §4.2: PEER-HEARTBEAT-CYCLE, MAX-TIME-LAST-HEARD, MAX-TIME-NO-RESPONSE. Then the keep-alives.
+    let of = |config: &Config| {
+        (
+            config.peer_heartbeat_cycle,
+            config.max_time_last_heard,
+            config.max_time_no_response,
+            config.keep_alive_interval,
+            config.keep_alive_timeout,
+            config.default_items,
+        )
+    };
     assert_eq!(
-        (rfc.dialect, rsplib.dialect),
-        (Dialect::Rfc, Dialect::Rsplib)
+        of(&rfc),
+        (
+            seconds(30),
+            seconds(61),
+            seconds(5),
+            seconds(30),
+            seconds(5),
+            128
+        )
     );
-    assert_eq!((rfc.default_items, rsplib.default_items), (128, 3));
-    let seconds = |config: &Config| config.keep_alive_interval.as_secs();
-    assert_eq!((seconds(&rfc), seconds(&rsplib)), (30, 5));
+    let heartbeat = Duration::from_millis(2400);
+    assert_eq!(
+        of(&rsplib),
+        (heartbeat, seconds(5), seconds(5), seconds(5), seconds(5), 3)
+    );
 }
