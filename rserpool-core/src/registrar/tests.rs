@@ -1,5 +1,6 @@
 //! The registrar against hand-made input: each test is a sentence of RFC 5352.
 
+mod peers;
 mod registration;
 mod resolution;
 mod scope;
