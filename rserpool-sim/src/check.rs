@@ -2,10 +2,11 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use rserpool_core::handlespace::Element;
-use rserpool_core::registrar::Registrar;
+use rserpool_core::registrar::{self, Registrar};
 use rserpool_core::wire::{asap, enrp};
-use rserpool_core::{Action, AssocId, PeId, PoolHandle, Ppid, ServerId};
+use rserpool_core::{Action, AssocId, PeId, PoolHandle, Ppid, ServerId, user};
 
 use crate::node::{NodeId, Role, Told};
 use crate::world::World;
@@ -14,29 +15,69 @@ use crate::world::World;
 const KEPT: usize = 16;
 
 impl World {
-    fn violation(&mut self, text: &str) {
+    pub(crate) fn violation(&mut self, text: &str) {
         if self.violations.len() < KEPT {
             self.note(|| format!("VIOLATION {text}"));
             self.violations.push(format!("{:?} {text}", self.now));
         }
     }
 
-    /// I5: what a machine sends can be read, and says the same.
+    /// I2, I5, I6: what a machine does.
     pub(crate) fn check_action(&mut self, id: NodeId, action: &Action<Told>) {
-        let (ppid, bytes) = match action {
-            Action::Send { ppid, bytes, .. } | Action::Announce { ppid, bytes } => (*ppid, bytes),
-            _ => return,
+        let found = match action {
+            Action::Send {
+                association,
+                ppid: Ppid::ASAP,
+                bytes,
+                ..
+            } => match asap::decode(bytes) {
+                Ok(decoded) if is_same(decoded.message.to_bytes(), bytes) => {
+                    self.check_asap((id, *association), &decoded.message)
+                }
+                _ => Some(unreadable(bytes)),
+            },
+            Action::Send { ppid, bytes, .. } | Action::Announce { ppid, bytes } => match *ppid {
+                Ppid::ENRP => match enrp::decode(bytes) {
+                    Ok(decoded) if is_same(decoded.message.to_bytes(), bytes) => {
+                        self.check_enrp(&decoded.message)
+                    }
+                    _ => Some(unreadable(bytes)),
+                },
+                Ppid::ASAP => {
+                    let again = asap::decode(bytes).map(|decoded| decoded.message.to_bytes());
+                    let same = again.is_ok_and(|again| is_same(again, bytes));
+                    (!same).then(|| unreadable(bytes))
+                }
+                _ => None,
+            },
+            Action::Connect { remote, .. } => {
+                self.witness_call(id, remote[0].ip());
+                None
+            }
+            Action::Notify(told) => self.check_told(id, told),
+            Action::Disconnect { .. } | Action::Abort { .. } => None,
         };
-        let again = match ppid {
-            Ppid::ASAP => asap::decode(bytes).map(|decoded| decoded.message.to_bytes()),
-            Ppid::ENRP => enrp::decode(bytes).map(|decoded| decoded.message.to_bytes()),
-            _ => return,
-        };
-        let same = matches!(&again, Ok(Ok(again)) if again == bytes);
-        if !same || bytes.len() > usize::from(u16::MAX) {
-            self.violation(&format!(
-                "I5: {id:?} sends what cannot be read: {bytes:02x?}"
-            ));
+        if let Some(text) = found {
+            self.violation(&format!("{id:?} {text}"));
+        }
+    }
+
+    fn check_told(&mut self, id: NodeId, told: &Told) -> Option<String> {
+        match told {
+            Told::Registrar(registrar::Event::Removed {
+                pool_handle,
+                pe_id,
+                reason,
+            }) => self.check_removal(id, pool_handle, *pe_id, *reason),
+            Told::User(user::Event::Interrupted {
+                element,
+                closed: true,
+                ..
+            }) => {
+                self.witness_close(id, *element);
+                None
+            }
+            _ => None,
         }
     }
 
@@ -47,8 +88,11 @@ impl World {
         let Role::Registrar(registrar) = &self.nodes[id.index()].role else {
             return;
         };
-        if let Some(text) = caps(registrar).or_else(|| thorough.then(|| index(registrar)).flatten())
-        {
+        let found = caps(registrar).or_else(|| {
+            let thorough = thorough.then(|| index(registrar).or_else(|| self.check_elements(id)));
+            thorough.flatten()
+        });
+        if let Some(text) = found {
             self.violation(&format!("{id:?} {text}"));
         }
     }
@@ -72,18 +116,18 @@ impl World {
             .collect()
     }
 
-    /// I1, I3 for all registrars, whatever the time.
+    /// I1, I2, I3 for all registrars, whatever the time.
     pub fn check_thoroughly(&mut self) {
         for id in self.live_registrars() {
             if let Role::Registrar(registrar) = &self.nodes[id.index()].role
-                && let Some(text) = index(registrar)
+                && let Some(text) = index(registrar).or_else(|| self.check_elements(id))
             {
                 self.violation(&format!("{id:?} {text}"));
             }
         }
     }
 
-    fn server_id(&self, node: NodeId) -> Option<ServerId> {
+    pub(crate) fn server_id(&self, node: NodeId) -> Option<ServerId> {
         match &self.nodes[node.index()].role {
             Role::Registrar(registrar) => Some(registrar.id()),
             _ => None,
@@ -166,6 +210,15 @@ impl World {
             Some(format!("{first:?} has {a:?}, {id:?} has {b:?}"))
         })
     }
+}
+
+/// I5: what was read says what was sent.
+fn is_same<E>(again: Result<Bytes, E>, bytes: &Bytes) -> bool {
+    bytes.len() <= usize::from(u16::MAX) && again.is_ok_and(|again| again == *bytes)
+}
+
+fn unreadable(bytes: &Bytes) -> String {
+    format!("I5: sends what cannot be read: {bytes:02x?}")
 }
 
 /// Whether the registrar knows all living ones and no dead one.

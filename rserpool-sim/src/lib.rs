@@ -30,6 +30,7 @@ mod plan;
 pub mod policies;
 mod run;
 mod trace;
+mod truth;
 mod world;
 
 pub use network::{Cut, CutId, Network};
