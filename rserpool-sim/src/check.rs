@@ -134,6 +134,12 @@ impl World {
         }
     }
 
+    /// The identifiers of the registrars whose processes run.
+    pub(crate) fn live_ids(&self) -> BTreeSet<ServerId> {
+        let live = self.live_registrars();
+        live.iter().filter_map(|id| self.server_id(*id)).collect()
+    }
+
     /// The registrar at the other end of an element's home association, if the element takes itself to be registered.
     pub fn home_of(&self, element: NodeId) -> Option<ServerId> {
         let Role::Element(machine) = &self.nodes[element.index()].role else {
@@ -148,10 +154,7 @@ impl World {
     /// by attribute; these are the live elements; each is the home's that it takes for its own.
     pub fn divergence(&self) -> Option<String> {
         let registrars = self.live_registrars();
-        let ids: BTreeSet<_> = registrars
-            .iter()
-            .filter_map(|id| self.server_id(*id))
-            .collect();
+        let ids = self.live_ids();
         let mut expected: BTreeMap<(PoolHandle, PeId), ServerId> = BTreeMap::new();
         for element in self.live_elements() {
             let Role::Element(machine) = &self.nodes[element.index()].role else {

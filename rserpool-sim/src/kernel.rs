@@ -474,6 +474,29 @@ impl World {
         }
     }
 
+    /// A message that `from` never sent comes to `to` on an association between them, as from somebody in between.
+    pub fn forge(&mut self, from: NodeId, to: NodeId, (ppid, bytes): (Ppid, Bytes)) {
+        self.truth.hear_lie(from, ppid, &bytes);
+        let port = if ppid == Ppid::ENRP {
+            rserpool_core::ENRP_PORT
+        } else {
+            rserpool_core::ASAP_PORT
+        };
+        let ends = self.kernel.ends_of(to);
+        let between = ends.into_iter().find(|end| {
+            let state = &self.kernel.ends[end];
+            state.other.0 == from && state.local.port() == port
+        });
+        if let Some(end) = between {
+            self.arrive(end, Duration::ZERO, |association| Delivery::Message {
+                association,
+                ppid,
+                stream: 0,
+                bytes,
+            });
+        }
+    }
+
     /// Cuts one association between two hosts, as a middlebox does: each end is told that it is lost.
     pub fn reset(&mut self, one: NodeId, other: NodeId) {
         self.note(|| format!("associations between {one:?} and {other:?} reset"));

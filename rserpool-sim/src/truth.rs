@@ -394,13 +394,19 @@ impl World {
         self.nodes[id.index()].rate != 1000
     }
 
+    /// Whether a host's process has run, and its associations were left alone, since then.
+    pub(crate) fn has_run_since(&self, id: NodeId, since: Instant) -> bool {
+        self.is_running(id) && self.nodes[id.index()].disturbed <= since
+    }
+
     /// Whether two hosts have run, and could hear each other well, for that long.
     fn undisturbed(&self, one: NodeId, other: NodeId, patience: Duration) -> bool {
         let calm = |since: Instant| since + patience <= self.now;
-        let runs = |id: NodeId| self.is_running(id) && calm(self.nodes[id.index()].disturbed);
         let cut = |cut: &Cut| cut.blocks(one, other) || cut.blocks(other, one);
-        runs(one)
-            && runs(other)
+        let patience_micros = u64::try_from(patience.as_micros()).unwrap_or(u64::MAX);
+        let since = Instant::from_micros(self.now.as_micros().saturating_sub(patience_micros));
+        self.has_run_since(one, since)
+            && self.has_run_since(other, since)
             && calm(self.truth.rough)
             && !self.kernel.is_cut(one, other)
             && !self
