@@ -1,11 +1,28 @@
 //! The invariants: what must hold after every event, and what must hold when a world has come to rest.
+//!
+//! | | what | where |
+//! |---|---|---|
+//! | I1 | checksums are what they would be if they were computed anew | `index`, of a sample of the events and at rest |
+//! | I2 | nobody is a member who was not registered, with values that were said; no member that lives, is reached and answers is removed by its home | `truth.rs`: every update, table and answer that is sent, every removal; all that is known, of a sample of the events and at rest |
+//! | I3 | indexes agree, an element has one home | `index` |
+//! | I4 | nothing grows beyond its cap | `caps`, after every event |
+//! | I5 | what is sent can be read, and says the same | `check_action` |
+//! | I6 | one question to an element at a time, not more often than at half the mean interval; one report for each call | `truth.rs`; that intervals vary by ±50 %: `keep_alives_are_spread_over_time` of the core |
+//! | I7 | policies select as they should | tests of the core's `policy` and `tests/handlespace` (turns, order, χ² at p = 0.001), `tests/policies.rs` here |
+//! | I8 | no event goes on for ever | `World::spend`; a machine that does not return from one call hangs the test |
+//! | I9 | all registrars have the same full state | `divergence`, `disagreement` |
+//! | I10 | of all living elements and no dead one, each at the home that it takes for its own | `divergence` |
+//! | I11 | requests and sessions end | `run.rs` |
+//! | I12 | takeovers end | `run.rs`, `divergence` |
+//! | I13 | the same seed is the same world | `tests/seeds.rs`, and `tests/run` for debug and release |
 
 use alloc::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use rserpool_core::handlespace::Element;
-use rserpool_core::registrar::Registrar;
+use rserpool_core::registrar::{self, Registrar};
 use rserpool_core::wire::{asap, enrp};
-use rserpool_core::{Action, AssocId, PeId, PoolHandle, Ppid, ServerId};
+use rserpool_core::{Action, AssocId, PeId, PoolHandle, Ppid, ServerId, user};
 
 use crate::node::{NodeId, Role, Told};
 use crate::world::World;
@@ -14,29 +31,69 @@ use crate::world::World;
 const KEPT: usize = 16;
 
 impl World {
-    fn violation(&mut self, text: &str) {
+    pub(crate) fn violation(&mut self, text: &str) {
         if self.violations.len() < KEPT {
             self.note(|| format!("VIOLATION {text}"));
             self.violations.push(format!("{:?} {text}", self.now));
         }
     }
 
-    /// I5: what a machine sends can be read, and says the same.
+    /// I2, I5, I6: what a machine does.
     pub(crate) fn check_action(&mut self, id: NodeId, action: &Action<Told>) {
-        let (ppid, bytes) = match action {
-            Action::Send { ppid, bytes, .. } | Action::Announce { ppid, bytes } => (*ppid, bytes),
-            _ => return,
+        let found = match action {
+            Action::Send {
+                association,
+                ppid: Ppid::ASAP,
+                bytes,
+                ..
+            } => match asap::decode(bytes) {
+                Ok(decoded) if is_same(decoded.message.to_bytes(), bytes) => {
+                    self.check_asap((id, *association), &decoded.message)
+                }
+                _ => Some(unreadable(bytes)),
+            },
+            Action::Send { ppid, bytes, .. } | Action::Announce { ppid, bytes } => match *ppid {
+                Ppid::ENRP => match enrp::decode(bytes) {
+                    Ok(decoded) if is_same(decoded.message.to_bytes(), bytes) => {
+                        self.check_enrp(&decoded.message)
+                    }
+                    _ => Some(unreadable(bytes)),
+                },
+                Ppid::ASAP => {
+                    let again = asap::decode(bytes).map(|decoded| decoded.message.to_bytes());
+                    let same = again.is_ok_and(|again| is_same(again, bytes));
+                    (!same).then(|| unreadable(bytes))
+                }
+                _ => None,
+            },
+            Action::Connect { remote, .. } => {
+                self.witness_call(id, remote[0].ip());
+                None
+            }
+            Action::Notify(told) => self.check_told(id, told),
+            Action::Disconnect { .. } | Action::Abort { .. } => None,
         };
-        let again = match ppid {
-            Ppid::ASAP => asap::decode(bytes).map(|decoded| decoded.message.to_bytes()),
-            Ppid::ENRP => enrp::decode(bytes).map(|decoded| decoded.message.to_bytes()),
-            _ => return,
-        };
-        let same = matches!(&again, Ok(Ok(again)) if again == bytes);
-        if !same || bytes.len() > usize::from(u16::MAX) {
-            self.violation(&format!(
-                "I5: {id:?} sends what cannot be read: {bytes:02x?}"
-            ));
+        if let Some(text) = found {
+            self.violation(&format!("{id:?} {text}"));
+        }
+    }
+
+    fn check_told(&mut self, id: NodeId, told: &Told) -> Option<String> {
+        match told {
+            Told::Registrar(registrar::Event::Removed {
+                pool_handle,
+                pe_id,
+                reason,
+            }) => self.check_removal(id, pool_handle, *pe_id, *reason),
+            Told::User(user::Event::Interrupted {
+                element,
+                closed: true,
+                ..
+            }) => {
+                self.witness_close(id, *element);
+                None
+            }
+            _ => None,
         }
     }
 
@@ -47,8 +104,11 @@ impl World {
         let Role::Registrar(registrar) = &self.nodes[id.index()].role else {
             return;
         };
-        if let Some(text) = caps(registrar).or_else(|| thorough.then(|| index(registrar)).flatten())
-        {
+        let found = caps(registrar).or_else(|| {
+            let thorough = thorough.then(|| index(registrar).or_else(|| self.check_elements(id)));
+            thorough.flatten()
+        });
+        if let Some(text) = found {
             self.violation(&format!("{id:?} {text}"));
         }
     }
@@ -72,22 +132,28 @@ impl World {
             .collect()
     }
 
-    /// I1, I3 for all registrars, whatever the time.
+    /// I1, I2, I3 for all registrars, whatever the time.
     pub fn check_thoroughly(&mut self) {
         for id in self.live_registrars() {
             if let Role::Registrar(registrar) = &self.nodes[id.index()].role
-                && let Some(text) = index(registrar)
+                && let Some(text) = index(registrar).or_else(|| self.check_elements(id))
             {
                 self.violation(&format!("{id:?} {text}"));
             }
         }
     }
 
-    fn server_id(&self, node: NodeId) -> Option<ServerId> {
+    pub(crate) fn server_id(&self, node: NodeId) -> Option<ServerId> {
         match &self.nodes[node.index()].role {
             Role::Registrar(registrar) => Some(registrar.id()),
             _ => None,
         }
+    }
+
+    /// The identifiers of the registrars whose processes run.
+    pub(crate) fn live_ids(&self) -> BTreeSet<ServerId> {
+        let live = self.live_registrars();
+        live.iter().filter_map(|id| self.server_id(*id)).collect()
     }
 
     /// The registrar at the other end of an element's home association, if the element takes itself to be registered.
@@ -104,10 +170,7 @@ impl World {
     /// by attribute; these are the live elements; each is the home's that it takes for its own.
     pub fn divergence(&self) -> Option<String> {
         let registrars = self.live_registrars();
-        let ids: BTreeSet<_> = registrars
-            .iter()
-            .filter_map(|id| self.server_id(*id))
-            .collect();
+        let ids = self.live_ids();
         let mut expected: BTreeMap<(PoolHandle, PeId), ServerId> = BTreeMap::new();
         for element in self.live_elements() {
             let Role::Element(machine) = &self.nodes[element.index()].role else {
@@ -183,6 +246,15 @@ impl World {
             Some(format!("{first:?} has {a:?}, {id:?} has {b:?}"))
         })
     }
+}
+
+/// I5: what was read says what was sent.
+fn is_same<E>(again: Result<Bytes, E>, bytes: &Bytes) -> bool {
+    bytes.len() <= usize::from(u16::MAX) && again.is_ok_and(|again| again == *bytes)
+}
+
+fn unreadable(bytes: &Bytes) -> String {
+    format!("I5: sends what cannot be read: {bytes:02x?}")
 }
 
 /// Whether the registrar knows all living ones and no dead one.

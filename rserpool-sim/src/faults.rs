@@ -24,6 +24,7 @@ impl World {
             return;
         }
         node.life = life;
+        node.disturbed = self.now;
         node.held.clear();
         self.end_all(id, life == Life::Crashed);
         self.reindex(id);
@@ -44,6 +45,8 @@ impl World {
         let node = &mut self.nodes[id.index()];
         node.role = role;
         node.life = Life::Running;
+        node.disturbed = self.now;
+        self.truth.servers.extend(self.server_id(id));
         self.note(|| format!("{id:?} starts again"));
         self.settle(id);
     }
@@ -60,6 +63,7 @@ impl World {
         let node = &mut self.nodes[id.index()];
         if node.life == Life::Running {
             node.life = Life::Paused;
+            node.disturbed = self.now;
             self.note(|| format!("{id:?} stands still"));
             self.reindex(id);
         }
@@ -72,6 +76,7 @@ impl World {
             return;
         }
         node.life = Life::Running;
+        node.disturbed = self.now;
         let held = core::mem::take(&mut node.held);
         self.note(|| format!("{id:?} goes on"));
         for delivery in held {
@@ -114,6 +119,7 @@ impl World {
 
     /// A raw host sends to all that it has an association with on that protocol's port.
     pub fn raw_send(&mut self, id: NodeId, ppid: Ppid, bytes: &bytes::Bytes) {
+        self.truth.hear_lie(id, ppid, bytes);
         let port = if ppid == Ppid::ENRP {
             rserpool_core::ENRP_PORT
         } else {

@@ -84,7 +84,7 @@ impl Kernel {
         self.cuts.values().any(|cut| cut.blocks(from, to))
     }
 
-    fn blocks_either(&self, one: NodeId, other: NodeId) -> bool {
+    pub(crate) fn is_cut(&self, one: NodeId, other: NodeId) -> bool {
         self.blocks(one, other) || self.blocks(other, one)
     }
 
@@ -174,7 +174,7 @@ impl World {
         let failed = Delivery::ConnectFailed { remote };
         let to = NodeId::of(remote.ip()).filter(|id| id.index() < self.nodes.len());
         let Some(to) =
-            to.filter(|to| self.nodes[to.index()].is_up() && !self.kernel.blocks_either(from, *to))
+            to.filter(|to| self.nodes[to.index()].is_up() && !self.kernel.is_cut(from, *to))
         else {
             if self.now >= attempt.until {
                 return self.deliver_later(from, Duration::ZERO, failed);
@@ -446,9 +446,10 @@ impl World {
 
     /// Ends a cut; what it kept from coming comes within a retransmission time.
     pub fn heal(&mut self, cut: CutId) {
-        if self.kernel.cuts.remove(&cut).is_none() {
+        let Some(healed) = self.kernel.cuts.remove(&cut) else {
             return;
-        }
+        };
+        self.truth.heal(self.now, healed);
         self.note(|| format!("cut {} healed", cut.0));
         let waiting: Vec<_> = self
             .kernel
@@ -475,9 +476,35 @@ impl World {
         }
     }
 
+    /// A message that `from` never sent comes to `to` on an association between them, as from somebody in between.
+    pub fn forge(&mut self, from: NodeId, to: NodeId, (ppid, bytes): (Ppid, Bytes)) {
+        self.truth.hear_lie(from, ppid, &bytes);
+        let port = if ppid == Ppid::ENRP {
+            rserpool_core::ENRP_PORT
+        } else {
+            rserpool_core::ASAP_PORT
+        };
+        let ends = self.kernel.ends_of(to);
+        let between = ends.into_iter().find(|end| {
+            let state = &self.kernel.ends[end];
+            state.other.0 == from && state.local.port() == port
+        });
+        if let Some(end) = between {
+            self.arrive(end, Duration::ZERO, |association| Delivery::Message {
+                association,
+                ppid,
+                stream: 0,
+                bytes,
+            });
+        }
+    }
+
     /// Cuts one association between two hosts, as a middlebox does: each end is told that it is lost.
     pub fn reset(&mut self, one: NodeId, other: NodeId) {
         self.note(|| format!("associations between {one:?} and {other:?} reset"));
+        for node in [one, other] {
+            self.nodes[node.index()].disturbed = self.now;
+        }
         let ends = self.kernel.ends_of(one);
         for end in ends {
             let far = self.kernel.ends[&end].other;
@@ -494,6 +521,9 @@ impl World {
     }
 
     fn delay(&mut self) -> Duration {
+        if self.network.is_rough() {
+            self.truth.rough = self.now;
+        }
         self.network.latency + self.within(self.network.jitter)
     }
 

@@ -31,6 +31,7 @@ pub mod policies;
 mod remains;
 mod run;
 mod trace;
+mod truth;
 mod world;
 
 pub use network::{Cut, CutId, Network};

@@ -47,6 +47,14 @@ impl Default for Network {
     }
 }
 
+impl Network {
+    /// Whether messages may take much longer than usual, or not come at all.
+    pub(crate) fn is_rough(&self) -> bool {
+        const USUAL: Duration = Duration::from_millis(100);
+        self.loss > 0 || self.refusal > 0 || self.latency + self.jitter > USUAL
+    }
+}
+
 /// Names a cut, to heal it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CutId(pub(crate) u64);

@@ -110,6 +110,8 @@ pub(crate) struct Node {
     pub(crate) held: VecDeque<Delivery>,
     /// When it wants to be woken, in the world's time.
     pub(crate) deadline: Option<Instant>,
+    /// When something last happened to it that its peers may notice.
+    pub(crate) disturbed: Instant,
 }
 
 impl Node {
@@ -123,6 +125,7 @@ impl Node {
             rate: 1000,
             held: VecDeque::new(),
             deadline: None,
+            disturbed: Instant::EPOCH,
         }
     }
 

@@ -13,7 +13,7 @@ use core::time::Duration;
 use rserpool_core::element;
 use rserpool_core::registrar::{self, Config};
 use rserpool_core::wire::Policy;
-use rserpool_core::{Dialect, Instant, PeId, PoolHandle, Rng, ServerId, user};
+use rserpool_core::{Dialect, Instant, Life, PeId, PoolHandle, Rng, ServerId, user};
 
 use crate::network::CutId;
 use crate::options::{Mix, Options, Report};
@@ -86,6 +86,10 @@ pub(crate) struct Run {
     pub(crate) homeless: BTreeMap<NodeId, Instant>,
     /// Users' requests that wait for an answer.
     waiting: BTreeMap<NodeId, Instant>,
+    /// Users whose session has no element.
+    seeking: BTreeMap<NodeId, Instant>,
+    /// Takeovers that registrars have begun: of whom, and when.
+    takeovers: BTreeMap<(NodeId, ServerId), Instant>,
 }
 
 /// The identifier of the element at a place of the list.
@@ -121,6 +125,8 @@ impl Run {
             noticed: BTreeSet::new(),
             homeless: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            seeking: BTreeMap::new(),
+            takeovers: BTreeMap::new(),
             options,
         }
     }
@@ -141,12 +147,20 @@ impl Run {
             .map(|id| crate::node::endpoint(NodeId(id), rserpool_core::ENRP_PORT))
             .collect();
         let together = self.coin();
+        // M9: registrars that differ in whose identifier wins a takeover.
+        let mixed = self.options.mix == Mix::Swarm && self.rng.index(4) == 0;
         for index in 0..count {
             let (dialect, own) = (self.options.dialect, peers[usize::from(index)]);
             let peers: Vec<_> = peers.iter().copied().filter(|peer| *peer != own).collect();
             let node = self.world.add_registrar(|config| {
                 let (asap, enrp) = (config.asap_addresses.clone(), config.enrp_addresses.clone());
                 *config = Config::for_dialect(dialect);
+                if mixed && index % 2 == 1 {
+                    config.dialect = match dialect {
+                        Dialect::Rfc => Dialect::Rsplib,
+                        Dialect::Rsplib => Dialect::Rfc,
+                    };
+                }
                 (config.asap_addresses, config.enrp_addresses) = (asap, enrp);
                 config.peers = peers;
                 config.enrp_announce = true;
@@ -158,7 +172,7 @@ impl Run {
             }
         }
         for id in 1..=self.options.elements {
-            let node = self.add_element(u32::from(id));
+            let node = self.add_element(u32::from(id), mixed);
             self.elements.push(node);
             if self.rng.index(10) == 0 {
                 self.world.run_for(Duration::from_millis(100));
@@ -170,10 +184,15 @@ impl Run {
                 .add_user(|config| config.stale_cache_value = Duration::ZERO);
             self.skew(user);
             self.users.push(user);
-            self.world
-                .user(user, |user, now| user.open(now, &PoolHandle::from(POOL)));
+            self.open(user);
         }
         self.settle();
+    }
+
+    fn open(&mut self, user: NodeId) {
+        self.seeking.insert(user, self.world.now());
+        self.world
+            .user(user, |user, now| user.open(now, &PoolHandle::from(POOL)));
     }
 
     fn skew(&mut self, node: NodeId) {
@@ -184,11 +203,15 @@ impl Run {
         }
     }
 
-    fn add_element(&mut self, id: u32) -> NodeId {
+    fn add_element(&mut self, id: u32, for_ever: bool) -> NodeId {
         let (dialect, first) = (self.options.dialect, self.rng.next_u64());
         let node = self.world.add_element(POOL, |config| {
             config.pe_id = Some(PeId(id));
             config.dialect = dialect;
+            if for_ever {
+                // Any other life is seconds in the one dialect and milliseconds in the other.
+                config.life = Life::Forever;
+            }
             config.policy = Policy::LeastUsed {
                 load: u32::try_from(first >> 40).unwrap_or(0),
             };
@@ -295,11 +318,15 @@ impl Run {
         for (at, node, told) in self.world.take_told() {
             match told {
                 Told::Registrar(registrar::Event::PeerDead { server }) => {
+                    self.takeovers.entry((node, server)).or_insert(at);
                     if let Some((death, _)) = self.deaths.get(&server)
                         && self.noticed.insert(server)
                     {
                         self.report.detection.add(at.duration_since(*death));
                     }
+                }
+                Told::Registrar(registrar::Event::PeerLost { server }) => {
+                    self.takeovers.remove(&(node, server));
                 }
                 Told::Registrar(registrar::Event::TakenOver { server, .. }) => {
                     self.on_takeover(at, node, server);
@@ -317,15 +344,19 @@ impl Run {
                     let answered = self.waiting.remove(&node).is_some();
                     self.report.requests += u64::from(answered);
                 }
-                Told::User(user::Event::SessionFailed { .. }) => {
-                    self.world
-                        .user(node, |user, now| user.open(now, &PoolHandle::from(POOL)));
+                Told::User(user::Event::Connected { .. } | user::Event::FailedOver { .. }) => {
+                    self.seeking.remove(&node);
                 }
+                Told::User(user::Event::Interrupted { .. }) => {
+                    self.seeking.insert(node, at);
+                }
+                Told::User(user::Event::SessionFailed { .. }) => self.open(node),
                 _ => {}
             }
         }
         self.check_requests();
         self.check_remains();
+        self.check_takeovers();
         let found = self.world.take_violations();
         self.report.violations.extend(found);
     }
@@ -356,19 +387,46 @@ impl Run {
         config.max_time_last_heard + config.max_time_no_response * 2 + Duration::from_millis(500)
     }
 
-    /// I11: T1 × (1 + MAX-REQUEST-RETRANSMIT), on a clock that may be off.
+    /// I11: a request is answered, refused or given up within T1 × (1 + MAX-REQUEST-RETRANSMIT), a session has an element or has
+    /// failed within its time, both on a clock that may be off.
     fn check_requests(&mut self) {
-        const LIMIT: Duration = Duration::from_secs(51);
+        const REQUEST: Duration = Duration::from_secs(51);
+        const SESSION: Duration = Duration::from_secs(68);
         let now = self.world.now();
-        let late = self
-            .waiting
-            .iter()
-            .find(|(_, since)| now.duration_since(**since) > LIMIT);
-        if let Some((user, since)) = late.map(|(user, since)| (*user, *since)) {
-            let text = format!("{now:?} I11: the request of {user:?} of {since:?} has no answer");
-            self.report.violations.push(text);
-            self.waiting.remove(&user);
+        for (waiting, limit) in [(&mut self.waiting, REQUEST), (&mut self.seeking, SESSION)] {
+            waiting.retain(|user, since| {
+                let late = now.duration_since(*since) > limit;
+                if late {
+                    let text = format!("{now:?} I11: {user:?} waits for nothing since {since:?}");
+                    self.report.violations.push(text);
+                }
+                !late
+            });
         }
+    }
+
+    /// I12: a takeover that was begun is completed by somebody, however many others are dead or mute, or the target is there. What
+    /// liars say of the dead is left out.
+    fn check_takeovers(&mut self) {
+        if self.takeovers.is_empty() {
+            return;
+        }
+        let now = self.world.now();
+        let turns = u32::from(self.options.registrars) * 3;
+        let limit = Config::for_dialect(self.options.dialect).max_time_no_response * turns
+            + Duration::from_secs(60);
+        let ids = self.world.live_ids();
+        let liars = !self.attackers.is_empty();
+        let world = &self.world;
+        self.takeovers.retain(|(taker, target), since| {
+            let open = !liars && world.has_run_since(*taker, *since) && !ids.contains(target);
+            let late = open && now.duration_since(*since) > limit;
+            if late {
+                let text = format!("{now:?} I12: {taker:?} takes over {target:?} since {since:?}");
+                self.report.violations.push(text);
+            }
+            open && !late
+        });
     }
 
     /// Waits until the world must be at rest, and looks whether it is.

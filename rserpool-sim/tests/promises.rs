@@ -5,8 +5,11 @@ use core::time::Duration;
 use rserpool_core::registrar::{self, Config};
 use rserpool_core::wire::enrp::{Message, MessageBody};
 use rserpool_core::wire::{List, SctpTransport, ServerInformation, TransportUse, asap};
-use rserpool_core::{Dialect, PeId, Ppid, ServerId};
+use rserpool_core::{Dialect, PeId, Ppid, ServerId, element};
 use rserpool_sim::{Cut, NodeId, Told, World};
+
+#[path = "promises/attacks.rs"]
+mod attacks;
 
 const POOL: &str = "EchoPool";
 
@@ -26,14 +29,25 @@ fn server(index: usize) -> ServerId {
 
 impl Scope {
     fn new(seed: u64, dialect: Dialect, registrars: usize, elements: u32) -> Self {
+        let configs = vec![Config::for_dialect(dialect); registrars];
+        Self::of(seed, &configs, elements, |config| config.dialect = dialect)
+    }
+
+    fn of(
+        seed: u64,
+        registrars: &[Config],
+        elements: u32,
+        configure: impl Fn(&mut element::Config),
+    ) -> Self {
         let mut world = World::new(seed);
-        let registrars: Vec<_> = (0..registrars)
-            .map(|index| {
+        let registrars: Vec<_> = (0..)
+            .zip(registrars)
+            .map(|(index, wanted)| {
                 let node = world.add_registrar(|config| {
                     let (asap, enrp) =
                         (config.asap_addresses.clone(), config.enrp_addresses.clone());
                     let peers = config.peers.clone();
-                    *config = Config::for_dialect(dialect);
+                    *config = wanted.clone();
                     (config.asap_addresses, config.enrp_addresses) = (asap, enrp);
                     config.peers = peers;
                     config.server_id = Some(server(index));
@@ -43,11 +57,18 @@ impl Scope {
                 node
             })
             .collect();
+        let starting = |world: &mut World| {
+            let mut all = registrars.iter();
+            all.any(|node| !world.registrar(*node, |registrar, _| registrar.is_running()))
+        };
+        while starting(&mut world) {
+            world.run_for(seconds(1));
+        }
         let elements = (1..=elements)
             .map(|id| {
                 let element = world.add_element(POOL, |config| {
                     config.pe_id = Some(PeId(id));
-                    config.dialect = dialect;
+                    configure(config);
                 });
                 world.element(element, |element, now| element.register(now));
                 element

@@ -1,4 +1,4 @@
-//! Who owns which elements, and the checksums by which registrars compare what they know (RFC 5353 §3.6.2).
+//! Who owns which elements, and the checksums by which registrars compare what they know (RFC 5353 §3.6.1, §3.6.2).
 //!
 //! The checksum of an owner is the Internet checksum (RFC 1071) over one block for each of its elements: the pool handle,
 //! padded with zeros to a multiple of 4 bytes, and the identifier. What is kept is the plain sum of the 16-bit words, from

@@ -139,7 +139,7 @@ impl Registrar {
         }
     }
 
-    /// RFC 5353 §3.6.1 steps 3–5.
+    /// RFC 5353 §3.6, §3.6.1 steps 3–5.
     fn audit(&mut self, now: Instant, sender: ServerId, checksum: Option<u16>) {
         let differs =
             checksum.is_some_and(|checksum| checksum != self.handlespace.checksum(sender));

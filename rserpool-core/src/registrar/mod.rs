@@ -83,6 +83,8 @@ enum Timer {
 #[derive(Debug)]
 struct Peer {
     remote: Vec<SocketAddr>,
+    /// How many associations had come up before.
+    order: u64,
     /// The elements that registered on it.
     elements: BTreeSet<ElementKey>,
     /// The registrar that is reached on it.
@@ -109,6 +111,8 @@ pub struct Registrar {
     peers: BTreeMap<AssocId, Peer>,
     /// The association with the peer that has an address.
     associations: BTreeMap<SocketAddr, AssocId>,
+    /// How many associations have come up.
+    opened: u64,
     watches: BTreeMap<ElementKey, Watch>,
     /// The associations that were asked for and have not come, by their first address, and the elements that still wait for
     /// them.
@@ -136,6 +140,7 @@ impl Registrar {
             id,
             peers: BTreeMap::new(),
             associations: BTreeMap::new(),
+            opened: 0,
             watches: BTreeMap::new(),
             calls: BTreeMap::new(),
             announcer: Announcer::default(),
@@ -193,8 +198,10 @@ impl Registrar {
             return;
         }
         const MAX_ADDRESSES: usize = 64;
+        self.opened += 1;
         self.peers.entry(association).or_insert_with(|| Peer {
             remote: remote.iter().take(MAX_ADDRESSES).copied().collect(),
+            order: self.opened,
             elements: BTreeSet::new(),
             server: None,
             proven: false,

@@ -72,13 +72,13 @@ impl Registrar {
     }
 
     fn ask_mentor(&mut self, now: Instant, attempt: usize) {
-        let peers = &self.config.peers;
-        let last = attempt >= peers.len() * Self::MENTOR_ROUNDS;
-        if last || (attempt >= peers.len() && self.is_first_of_starters()) {
+        let peers = self.config.peers.len();
+        let over = attempt >= peers * Self::MENTOR_ROUNDS
+            || (attempt >= peers && self.is_first_of_starters());
+        let Some(address) = self.mentor_address(attempt).filter(|_| !over) else {
             self.run(now);
             return;
-        }
-        let address = peers[attempt % peers.len()];
+        };
         let known = self
             .scope
             .servers
@@ -97,6 +97,12 @@ impl Registrar {
             Some(id) => self.send_server(id, MessageBody::ListRequest),
             None => self.call_contacts(),
         }
+    }
+
+    /// Who is asked at that attempt; nobody where no peer is configured, and the mentor was heard by multicast.
+    fn mentor_address(&self, attempt: usize) -> Option<SocketAddr> {
+        let peers = &self.config.peers;
+        peers.get(attempt.checked_rem(peers.len())?).copied()
     }
 
     /// Whether others are starting, too, and this registrar is to be the first: all of them would refuse each other for ever.
@@ -121,9 +127,8 @@ impl Registrar {
     /// A mentor cannot be reached: the timer runs on, so that all mentors together are not tried in a burst.
     pub(super) fn on_mentor_unreachable(&mut self, now: Instant, remote: SocketAddr) {
         if let Startup::Mentored { attempt, .. } = self.scope.startup {
-            let peers = &self.config.peers;
-            let last = attempt + 1 >= peers.len() * Self::MENTOR_ROUNDS;
-            if peers[attempt % peers.len()] == remote && !last {
+            let last = attempt + 1 >= self.config.peers.len() * Self::MENTOR_ROUNDS;
+            if self.mentor_address(attempt) == Some(remote) && !last {
                 let pause = self.config.max_time_no_response / 4;
                 self.timers.set(Timer::Mentor, now + pause);
             }
@@ -139,12 +144,11 @@ impl Registrar {
             } => false,
             Startup::Discovering => true,
             Startup::Mentored { attempt, .. } => {
-                let peers = &self.config.peers;
-                let address = peers[attempt % peers.len()];
-                self.scope
-                    .servers
-                    .get(&id)
-                    .is_some_and(|server| server.addresses.contains(&address))
+                let address = self.mentor_address(attempt);
+                let server = self.scope.servers.get(&id);
+                server
+                    .zip(address)
+                    .is_some_and(|(server, address)| server.addresses.contains(&address))
             }
         };
         if is_mentor {

@@ -191,12 +191,13 @@ impl Registrar {
             };
             self.timers.cancel(Timer::LastHeard(target));
             self.timers.cancel(Timer::NoResponse(target));
-            // The sender waits MAX-TIME-NO-RESPONSE at most; where it dies meanwhile, its takeover comes to nothing.
+            // The sender waits MAX-TIME-NO-RESPONSE at most; where it dies meanwhile, its takeover comes to nothing. So it does
+            // where both give way, one by the RFC's rule and one by that of the reference implementation: the pause is random,
+            // so that they do not begin together again and again.
+            let patience = self.config.max_time_no_response;
+            let pause = patience * 3 / 2 + self.rng.jitter(patience);
             if !planted(Bug::SuspicionNotArmed) {
-                self.timers.set(
-                    Timer::Suspicion(target),
-                    now + self.config.max_time_no_response * 2,
-                );
+                self.timers.set(Timer::Suspicion(target), now + pause);
             }
             self.timers.set(
                 Timer::NoResponse(target),

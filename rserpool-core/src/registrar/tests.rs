@@ -1,10 +1,13 @@
-//! The registrar against hand-made input: each test is a sentence of RFC 5352.
+//! The registrar against hand-made input: each test is a sentence of RFC 5352 or RFC 5353.
 
 mod limits;
+mod owners;
 mod peers;
 mod registration;
 mod resolution;
 mod scope;
+mod startup;
+mod takeover;
 mod watch;
 mod work;
 

@@ -1,6 +1,6 @@
 //! What concerns all elements of a registrar is done in small portions: whoever asks meanwhile is answered.
 
-use super::peers::{OWNER, TAKER};
+use super::owners::{OWNER, TAKER};
 use super::*;
 use crate::wire::enrp::{self, MessageBody};
 
