@@ -128,6 +128,29 @@ fn transports() {
 }
 
 #[test]
+fn all_but_sctp_are_for_data_only() {
+    // RFC 5354 §3.3, §3.5–3.7
+    let (port, address) = (7, ip("10.1.2.3"));
+    let others = [
+        Transport::Dccp {
+            port,
+            service_code: 1,
+            address,
+        },
+        Transport::Tcp {
+            port,
+            transport_use: TransportUse::DATA_PLUS_CONTROL,
+            address,
+        },
+        Transport::Udp { port, address },
+        Transport::UdpLite { port, address },
+    ];
+    for transport in others {
+        assert_eq!(transport.transport_use(), TransportUse::DATA_ONLY);
+    }
+}
+
+#[test]
 fn policies() {
     let data = hex("aabbccdd ee");
     let rows: [(&str, Policy<'_>, u8, u8, &str); 11] = [

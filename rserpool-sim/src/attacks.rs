@@ -1,4 +1,22 @@
 //! Peers that do harm: what a host without any right can say to a registrar (the attacks that work without TLS).
+//!
+//! | attack | in the mix `byzantine` | as a test of its own |
+//! |---|---|---|
+//! | S1 foreign de-registration | yes | `false_reports_and_foreign_deregistrations_remove_nobody` |
+//! | S2 false unreachable reports | yes | the same |
+//! | S3 forged keep-alive acknowledgement | yes | the same |
+//! | S4 forged updates | yes | `a_registrar_speaks_only_for_itself` |
+//! | S5 forged takeover | yes | `takeover_server_counts_only_with_a_reason_of_ones_own` |
+//! | S6 a fake peer that is mute | yes: attackers do not answer | `a_takeover_completes_with_no_missing_or_mute_acknowledgers` |
+//! | S7 two registrars die together | the mix `crash` | `two_of_three_die_together_and_the_survivor_owns_everything` |
+//! | S8 flood of registrars that do not exist | yes | `a_flood_of_ghosts_does_not_keep_a_registrar_out` |
+//! | S9 a false mentor | no: it takes a conversation | `what_a_false_mentor_told_is_forgotten` |
+//! | S11 flood of registrations | no: it takes quantity | `limits_are_answered_with_lack_of_resources`, `elements_on_one_association_are_capped` of the core |
+//! | S15 flood of INITs | no: below the associations | `a_flood_of_inits_stores_nothing_and_reflects_little` of `rserpool-udp-sctp` |
+//! | S16 takeover by the rules of two dialects | M9 | `registrars_that_disagree_on_who_wins_end_with_one_owner` |
+//! | S17 equal checksums of unequal states | no: it takes a forger between two registrars | `states_that_differ_under_the_same_checksum_are_made_equal` |
+//!
+//! S10, a flooder that comes back on a new association, is a matter of rates, and S12 to S14 are of TLS.
 
 use bytes::Bytes;
 use rserpool_core::wire::enrp::{self, MessageBody, Pool, UpdateAction};

@@ -13,7 +13,7 @@ use core::time::Duration;
 use rserpool_core::element;
 use rserpool_core::registrar::{self, Config};
 use rserpool_core::wire::Policy;
-use rserpool_core::{Dialect, Instant, PeId, PoolHandle, Rng, ServerId, user};
+use rserpool_core::{Dialect, Instant, Life, PeId, PoolHandle, Rng, ServerId, user};
 
 use crate::network::CutId;
 use crate::options::{Mix, Options, Report};
@@ -135,12 +135,20 @@ impl Run {
             .map(|id| crate::node::endpoint(NodeId(id), rserpool_core::ENRP_PORT))
             .collect();
         let together = self.coin();
+        // M9: registrars that differ in whose identifier wins a takeover.
+        let mixed = self.options.mix == Mix::Swarm && self.rng.index(4) == 0;
         for index in 0..count {
             let (dialect, own) = (self.options.dialect, peers[usize::from(index)]);
             let peers: Vec<_> = peers.iter().copied().filter(|peer| *peer != own).collect();
             let node = self.world.add_registrar(|config| {
                 let (asap, enrp) = (config.asap_addresses.clone(), config.enrp_addresses.clone());
                 *config = Config::for_dialect(dialect);
+                if mixed && index % 2 == 1 {
+                    config.dialect = match dialect {
+                        Dialect::Rfc => Dialect::Rsplib,
+                        Dialect::Rsplib => Dialect::Rfc,
+                    };
+                }
                 (config.asap_addresses, config.enrp_addresses) = (asap, enrp);
                 config.peers = peers;
                 config.enrp_announce = true;
@@ -152,7 +160,7 @@ impl Run {
             }
         }
         for id in 1..=self.options.elements {
-            let node = self.add_element(u32::from(id));
+            let node = self.add_element(u32::from(id), mixed);
             self.elements.push(node);
             if self.rng.index(10) == 0 {
                 self.world.run_for(Duration::from_millis(100));
@@ -183,11 +191,15 @@ impl Run {
         }
     }
 
-    fn add_element(&mut self, id: u32) -> NodeId {
+    fn add_element(&mut self, id: u32, for_ever: bool) -> NodeId {
         let (dialect, first) = (self.options.dialect, self.rng.next_u64());
         let node = self.world.add_element(POOL, |config| {
             config.pe_id = Some(PeId(id));
             config.dialect = dialect;
+            if for_ever {
+                // Any other life is seconds in the one dialect and milliseconds in the other.
+                config.life = Life::Forever;
+            }
             config.policy = Policy::LeastUsed {
                 load: u32::try_from(first >> 40).unwrap_or(0),
             };

@@ -194,6 +194,7 @@ impl Registrar {
         if element.id == PeId(0) {
             return Err(Refusal::invalid(&element.to_param()));
         }
+        // RFC 5354 §3.4
         let known_use = [TransportUse::DATA_ONLY, TransportUse::DATA_PLUS_CONTROL];
         if element.user_transport.port() == Some(0)
             || !known_use.contains(&element.user_transport.transport_use())

@@ -242,16 +242,15 @@ impl Registrar {
         }
     }
 
-    /// The peer is reached on `association` from now on; what waited for one goes out. What still comes on an older one than it
-    /// is reached on changes nothing: the peer may have lost that one already, and would not hear what is said there.
+    /// The peer is reached on `association` from now on; what waited for one goes out. What still comes from its host on an older
+    /// association than it is reached on changes nothing: the peer may have lost that one, and would not hear what is said there.
     fn bind_server(&mut self, id: ServerId, association: AssocId) {
-        let order = |association| self.peers.get(&association).map(|peer| peer.order);
-        let bound = self
-            .scope
-            .servers
-            .get(&id)
-            .and_then(|server| server.association);
-        if bound.and_then(order) > order(association) {
+        let bound = self.scope.servers.get(&id).and_then(|one| one.association);
+        let bound = bound.and_then(|bound| self.peers.get(&bound));
+        if let (Some(bound), Some(peer)) = (bound, self.peers.get(&association))
+            && bound.order > peer.order
+            && bound.remote.iter().any(|remote| peer.has(remote.ip()))
+        {
             return;
         }
         let Some(server) = self.scope.servers.get_mut(&id) else {

@@ -190,6 +190,19 @@ fn a_peer_is_reached_on_its_newest_association() {
 }
 
 #[test]
+fn who_took_a_peers_name_loses_it_when_the_peer_speaks() {
+    let mut script = Script::new(|config| config.enrp_addresses = vec![enrp_endpoint(1)]);
+    script.connected(3, 3);
+    script.connected(7, 7);
+    say(&mut script, 7, THIRD, presence(None));
+    introduce(&mut script, 3, 3, THIRD);
+    say(&mut script, 7, THIRD, presence(None));
+    script.connected(5, 5);
+    let actions = script.register(5, &element(1, &[host(5)]));
+    assert_eq!(kinds(&actions), [(3, message_type::HANDLE_UPDATE)]);
+}
+
+#[test]
 fn a_mentor_tells_all_registrars_and_elements_and_where_there_is_more() {
     // RFC 5353 §3.2.2.2, §3.2.3
     let mut script = with_peers();

@@ -50,7 +50,7 @@ fn list_and_table_come_from_the_mentor_page_by_page() {
     mentor_up(&mut script, 2, 2);
     let asked = introduce(&mut script, 2, 2, SECOND);
     only(&asked, message_type::LIST_REQUEST, |to, _| {
-        assert_eq!(to, 2)
+        assert_eq!(to, 2);
     });
     let addresses = [host(3)];
     let servers = [ServerInformation {
@@ -157,7 +157,7 @@ fn who_is_starting_refuses_to_be_a_mentor() {
         message_type::HANDLE_TABLE_RESPONSE,
         |_, message| {
             table(&[], (true, false), |refusal| {
-                assert_eq!(message.body, refusal)
+                assert_eq!(message.body, refusal);
             });
         },
     );
