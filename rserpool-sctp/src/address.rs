@@ -75,7 +75,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(SocketAddr, usize)> {
             let ip: [u8; 16] = field(bytes, offset_of!(sockaddr_in6, sin6_addr))?;
             let scope = u32_at(bytes, offset_of!(sockaddr_in6, sin6_scope_id))?;
             let address = match IpAddr::V6(Ipv6Addr::from(ip)).to_canonical() {
-                IpAddr::V6(ip) => SocketAddrV6::new(ip, port, 0, scope).into(),
+                // The kernel fills it in for all addresses; it means something only for some.
+                IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+                    SocketAddrV6::new(ip, port, 0, scope).into()
+                }
+                IpAddr::V6(ip) => SocketAddrV6::new(ip, port, 0, 0).into(),
                 mapped @ IpAddr::V4(_) => SocketAddr::new(mapped, port),
             };
             Some((address, size_of::<sockaddr_in6>()))
@@ -117,6 +121,18 @@ mod tests {
         assert_eq!(decode_all(&bytes, 3), all);
         assert_eq!(decode_all(&bytes, 2), all[..2]);
         assert_eq!(decode_all(&bytes, 9), all);
+    }
+
+    #[test]
+    fn only_link_local_addresses_have_a_scope() {
+        for (text, shown) in [
+            ("[::1%7]:80", "[::1]:80"),
+            ("[fe80::1%7]:80", "[fe80::1%7]:80"),
+        ] {
+            let mut bytes = Vec::new();
+            encode(address(text), &mut bytes);
+            assert_eq!(decode(&bytes), Some((address(shown), 28)));
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ const TYPE: usize = WORD + size_of::<i32>();
 #[expect(clippy::cast_possible_truncation, reason = "flags of 16 bits")]
 const UNORDERED: u16 = libc::SCTP_UNORDERED as u16;
 #[expect(clippy::cast_possible_truncation, reason = "flags of 16 bits")]
+const SACK_IMMEDIATELY: u16 = libc::SCTP_SACK_IMMEDIATELY as u16;
+#[expect(clippy::cast_possible_truncation, reason = "flags of 16 bits")]
 const ABORT: u16 = libc::SCTP_ABORT as u16;
 #[expect(clippy::cast_possible_truncation, reason = "flags of 16 bits")]
 const EOF: u16 = libc::SCTP_EOF as u16;
@@ -32,6 +34,8 @@ pub struct SendInfo {
     pub ppid: u32,
     /// Whether it may overtake others of its stream.
     pub unordered: bool,
+    /// Whether the peer shall acknowledge it without delay (RFC 7053).
+    pub sack_immediately: bool,
     /// Comes back in a [`Notification::SendFailed`](crate::Notification::SendFailed).
     pub context: u32,
 }
@@ -53,7 +57,10 @@ impl SendInfo {
     /// its bytes as they are.
     pub(crate) fn encode(&self, purpose: Purpose) -> [u8; SEND_INFO] {
         let flags = match purpose {
-            Purpose::Message => u16::from(self.unordered) * UNORDERED,
+            Purpose::Message => {
+                (u16::from(self.unordered) * UNORDERED)
+                    | (u16::from(self.sack_immediately) * SACK_IMMEDIATELY)
+            }
             Purpose::Close => EOF,
             Purpose::Abort => ABORT,
         };
@@ -192,12 +199,13 @@ mod tests {
             stream: 3,
             ppid: 11,
             unordered: true,
+            sack_immediately: true,
             context: 9,
         };
         let body = |purpose| info.encode(purpose)[HEADER..][..16].to_vec();
         let mut expected = Vec::new();
         expected.extend(3_u16.to_ne_bytes());
-        expected.extend(1_u16.to_ne_bytes());
+        expected.extend(9_u16.to_ne_bytes());
         expected.extend([0, 0, 0, 11]);
         expected.extend(9_u32.to_ne_bytes());
         expected.extend(5_i32.to_ne_bytes());

@@ -77,6 +77,8 @@ impl Socket {
             socket.set_only_v6(family == Family::V6)?;
         }
         socket.set_nonblocking(true)?;
+        // Associations that are still closing do not keep the port; another socket that listens there does.
+        socket.set_reuse_address(true)?;
         let socket = Self(socket);
         let on = 1_i32.to_ne_bytes();
         socket.set(libc::SCTP_RECVRCVINFO, &on)?;
@@ -181,6 +183,7 @@ impl Socket {
             stream: 0,
             ppid: 0,
             unordered: false,
+            sack_immediately: false,
             context: 0,
         };
         let outgoing = Outgoing {

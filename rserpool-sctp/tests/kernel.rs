@@ -116,6 +116,7 @@ impl End {
             stream: 3,
             ppid,
             unordered: false,
+            sack_immediately: false,
             context: 77,
         };
         self.socket.send(&[Message { info, bytes }])
@@ -177,6 +178,7 @@ fn a_batch_goes_out_and_comes_in_by_one_call() {
             stream: 0,
             ppid: context,
             unordered: false,
+            sack_immediately: false,
             context,
         },
         bytes: &bytes,
