@@ -292,7 +292,7 @@ impl Kernel {
             remote.extend(peer);
         }
         if remote.is_empty() || self.open.len() >= self.max_associations {
-            tracing::warn!(?remote, "too many associations");
+            tracing::debug!(?remote, "too many associations, or it has ended");
             // Its end is told, and is the answer to those who asked.
             let _ = socket.abort(id);
             return;

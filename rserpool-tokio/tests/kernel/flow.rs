@@ -4,6 +4,7 @@ use core::net::{IpAddr, Ipv4Addr};
 
 use bytes::Bytes;
 use rserpool_core::{Action, End};
+use rserpool_sctp::{Family, Socket};
 use tokio::time::timeout;
 
 use crate::probe::{PATIENCE, Seen};
@@ -77,23 +78,30 @@ async fn a_peer_that_takes_nothing_is_given_up() {
     }
 }
 
-/// The associations of a socket share its send buffer.
+/// The associations of a socket share its send buffer. The peer that takes nothing has hardly any room for what comes.
 #[tokio::test]
 async fn a_peer_that_takes_nothing_does_not_keep_others_waiting() {
     if !has_sctp() {
         return;
     }
     let mut pair = Pair::at(&[V4], 4).await;
-    for number in 0..100 {
+    let mute = Socket::new(Family::V4).expect("there is SCTP");
+    mute.set_buffers(4096, 4096).expect("it can be set");
+    mute.connect(&[pair.called.local]).expect("it can call");
+    let to_mute = pair.called.connected().await;
+    for number in 0..200 {
+        pair.called.send(to_mute, numbered(number)).await;
         pair.called.send(pair.to_caller, numbered(number)).await;
     }
-    let user = rserpool_tokio::Options::user();
-    let mut other = crate::probe::Peer::start(&crate::kernel(user, &[V4]));
-    other.connect(pair.called.local).await;
-    other.connected().await;
-    let to_other = pair.called.connected().await;
-    pair.called.send(to_other, "for the other").await;
-    assert_eq!(message(&mut other).await, "for the other");
+    let all = async {
+        for number in 0..200 {
+            assert!(
+                message(&mut pair.caller).await == numbered(number),
+                "{number}"
+            );
+        }
+    };
+    timeout(PATIENCE, all).await.expect("nothing is in the way");
 }
 
 #[tokio::test]

@@ -127,6 +127,34 @@ async fn an_association_that_is_up_is_connected_again() {
     assert_eq!(pair.caller.next().await, again);
 }
 
+/// SCTP makes one association of two calls that meet.
+#[tokio::test]
+async fn two_that_call_each_other_have_one_association() {
+    if !has_sctp() {
+        return;
+    }
+    for _ in 0..20 {
+        let [mut a, mut b] =
+            [(); 2].map(|()| Peer::start(&kernel(Options::element(port()), &[V4])));
+        tokio::join!(a.connect(b.local), b.connect(a.local));
+        let (to_b, to_a) = (a.connected().await, b.connected().await);
+        a.send(to_b, "question").await;
+        b.send(to_a, "answer").await;
+        for (peer, association, bytes) in [(&mut a, to_b, "answer"), (&mut b, to_a, "question")] {
+            loop {
+                match peer.next().await {
+                    // Whose call came last hears that it is up.
+                    Seen::Connected(again, _) => assert_eq!(again, association),
+                    other => {
+                        assert_eq!(other, Seen::Message(association, PPID, 3, bytes.into()));
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// A registrar calls its peers from the port of ENRP.
 #[tokio::test]
 async fn each_protocol_has_its_port() {

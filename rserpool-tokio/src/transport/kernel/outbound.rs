@@ -125,33 +125,29 @@ impl Kernel {
         batch
     }
 
-    fn send_batch(&mut self, index: usize, batch: Vec<Next>) {
+    fn send_batch(&mut self, index: usize, mut batch: Vec<Next>) {
         let messages: Vec<_> = batch.iter().map(Next::as_message).collect();
         let result = self.ports[index].send(&messages);
-        let mut rest = batch.into_iter();
-        let mut full = None;
-        match result {
-            Ok(taken) => {
-                for sent in rest.by_ref().take(taken) {
-                    self.on_done(&sent);
-                }
-            }
+        let (done, full) = match &result {
+            Ok(taken) => (*taken, None),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                full = rest.as_slice().first().map(|first| first.association);
+                (0, batch.first().map(|first| first.association))
             }
-            Err(error) => {
-                if let Some(failed) = rest.next() {
-                    self.on_failed(failed, &error);
-                }
-            }
-        }
-        for unsent in rest.rev() {
+            Err(_) => (1, None),
+        };
+        for unsent in batch.split_off(done.min(batch.len())).into_iter().rev() {
             self.put_back(unsent, full);
+        }
+        for done in batch {
+            self.close_if_empty(&done);
+            if let Err(error) = &result {
+                self.on_failed(done, error);
+            }
         }
     }
 
-    /// The message is done with, well or badly.
-    fn on_done(&mut self, done: &Next) {
+    /// A message is done with, well or badly; if it was the last one, the association can close.
+    fn close_if_empty(&mut self, done: &Next) {
         if let Some(known) = self.open.get(&done.association)
             && known.outbound.closing
             && known.outbound.is_empty()
@@ -164,7 +160,6 @@ impl Kernel {
     fn on_failed(&mut self, failed: Next, error: &io::Error) {
         let association = failed.association;
         tracing::debug!(?association, %error, "message not sent");
-        self.on_done(&failed);
         if error.kind() != io::ErrorKind::BrokenPipe {
             let (ppid, _, bytes) = failed.message;
             self.arrivals.push_back(Arrival::SendFailed {
