@@ -107,9 +107,6 @@ pub struct ReceiveInfo {
 pub fn receive_info(mut control: &[u8]) -> Option<ReceiveInfo> {
     loop {
         let length = usize::from_ne_bytes(field(control, 0)?);
-        if length < HEADER {
-            return None;
-        }
         let body = control.get(HEADER..length)?;
         let level = i32_at(control, LEVEL)?;
         if level == SOL_SCTP && i32_at(control, TYPE)? == libc::SCTP_RCVINFO {

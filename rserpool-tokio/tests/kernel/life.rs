@@ -253,7 +253,8 @@ async fn a_peer_that_starts_again_is_lost_and_connected() {
 /// Nothing tells of the peer's end at all.
 #[tokio::test]
 async fn a_silent_peer_is_lost_within_seconds() {
-    const BOUND: Duration = Duration::from_secs(7);
+    // 5 seconds on average; the kernel adds up to a retransmission time-out by chance to each of 7 waits.
+    const BOUND: Duration = Duration::from_secs(8);
     if !has_sctp() || !is_required() {
         return;
     }
