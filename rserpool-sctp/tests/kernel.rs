@@ -1,5 +1,6 @@
 //! On a kernel with SCTP: two sockets and an association. On one without: the error that says so, unless
 //! `RSERPOOL_KERNEL_SCTP=required` is set.
+#![cfg(target_os = "linux")]
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::time::Duration;

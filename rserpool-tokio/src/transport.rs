@@ -9,6 +9,10 @@ use rserpool_core::{AssocId, End, Ppid};
 
 use crate::options::{Options, TransportKind};
 
+#[cfg(target_os = "linux")]
+mod kernel;
+#[cfg(not(target_os = "linux"))]
+#[path = "transport/no_kernel.rs"]
 mod kernel;
 mod udp;
 
@@ -67,7 +71,7 @@ impl Transport {
         match options.transport {
             TransportKind::Udp => Self::udp(options, seed),
             TransportKind::Kernel => Self::kernel(options),
-            TransportKind::Auto => match rserpool_sctp::probe() {
+            TransportKind::Auto => match Kernel::probe() {
                 Ok(()) => Self::kernel(options),
                 Err(error) => {
                     tracing::debug!(%error, "no kernel SCTP");

@@ -1,5 +1,6 @@
 //! The driver over the SCTP of a Linux kernel. Where the kernel has none: the error that says so, unless
 //! `RSERPOOL_KERNEL_SCTP=required` is set.
+#![cfg(target_os = "linux")]
 
 extern crate alloc;
 

@@ -64,6 +64,11 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
+    /// Whether there is kernel SCTP.
+    pub(super) fn probe() -> io::Result<()> {
+        Ok(rserpool_sctp::probe()?)
+    }
+
     /// Binds the addresses at all ports.
     pub(super) fn bind(options: &Options, addresses: &[IpAddr]) -> io::Result<Self> {
         let config = Config::default();
