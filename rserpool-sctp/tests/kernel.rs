@@ -205,6 +205,37 @@ fn a_message_over_the_cap_ends_the_association() {
     assert_eq!(b.inbox.counters().oversized, 1);
 }
 
+/// It comes in parts (partial delivery), which are put together; parts of one whose rest does not come are dropped.
+#[test]
+fn a_message_longer_than_the_receive_buffer_arrives() {
+    if !has_sctp() {
+        return;
+    }
+    let (mut a, mut b) = (End::new(&[V4]), End::new(&[V4]));
+    b.socket.set_buffers(4096, 4096).expect("it can be set");
+    let (to_b, to_a) = a.connect(&mut b);
+    let message: Vec<u8> = (0..=255).cycle().take(MAX).collect();
+    for _ in 0..3 {
+        assert_eq!(a.send(to_b, 11, &message).ok(), Some(1));
+        let expected = Received::Message {
+            association: to_a,
+            stream: 3,
+            ppid: 11,
+            bytes: message.clone().into(),
+        };
+        assert!(b.next() == expected);
+    }
+    assert_eq!(a.send(to_b, 11, &message).ok(), Some(1));
+    let end = Instant::now() + PATIENCE;
+    // The first part: it is nothing yet.
+    while b.socket.receive(&mut b.inbox).is_err() {
+        assert!(Instant::now() < end, "nothing comes");
+    }
+    a.socket.abort(to_b).expect("it is up");
+    assert_eq!(b.end(), AssociationState::Lost);
+    assert_eq!(b.inbox.counters().aborted, 1);
+}
+
 #[test]
 fn an_abort_is_seen_by_both() {
     if !has_sctp() {
