@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use rserpool_core::{ASAP_PORT, Dialect, ENRP_PORT, HuntConfig};
+use rserpool_tokio::{Bound, Options, TransportKind};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -24,8 +25,22 @@ pub(crate) enum Output {
 /// The transports that a machine can be driven over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TransportName {
+    /// SCTP of the Linux kernel.
+    Kernel,
     /// SCTP over UDP (RFC 6951), in this process.
     Udp,
+    /// The kernel's where it has SCTP, else over UDP.
+    Auto,
+}
+
+impl From<TransportName> for TransportKind {
+    fn from(name: TransportName) -> Self {
+        match name {
+            TransportName::Kernel => Self::Kernel,
+            TransportName::Udp => Self::Udp,
+            TransportName::Auto => Self::Auto,
+        }
+    }
 }
 
 /// The dialects, as they are named on the command line.
@@ -103,15 +118,51 @@ impl fmt::Display for Address {
 /// Options of everything that takes part in an operational scope.
 #[derive(Args, Debug)]
 pub(crate) struct ScopeArgs {
-    /// How SCTP is carried.
-    #[arg(long, value_enum, default_value = "udp")]
+    /// What carries SCTP, the same at all who talk to each other.
+    #[arg(long, value_enum, default_value = "auto")]
     pub(crate) transport: TransportName,
-    /// The UDP port of SCTP over UDP, the same at all registrars and elements of the scope.
+    /// With SCTP over UDP, the UDP port, the same at all registrars and elements of the scope.
     #[arg(long, value_name = "PORT", default_value_t = 9899, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) udp_port: u16,
     /// The wire dialect of the scope.
     #[arg(long, value_enum, default_value = "rfc")]
     pub(crate) dialect: DialectName,
+}
+
+impl ScopeArgs {
+    /// How the others of the scope are reached.
+    pub(crate) fn apply(&self, options: &mut Options) {
+        options.transport = self.transport.into();
+        options.peer_udp_port = self.udp_port;
+    }
+}
+
+/// Binds the endpoint. Where the program chose the transport, the log says which.
+pub(crate) fn bind(options: &Options) -> Result<Bound, Failure> {
+    let bound = options
+        .bind()
+        .map_err(|error| Failure::bind(&error, options))?;
+    if options.transport == TransportKind::Auto {
+        tracing::info!("using {}", bound.transport());
+    }
+    Ok(bound)
+}
+
+/// Where an endpoint can be called, for the log.
+pub(crate) fn place(bound: &Bound, port: u16) -> String {
+    let addresses = join(&bound.addresses());
+    match bound.transport() {
+        TransportKind::Kernel => format!("{addresses} (SCTP port {port} of the kernel)"),
+        _ => format!(
+            "{addresses} (SCTP port {port} over UDP port {})",
+            bound.local().port()
+        ),
+    }
+}
+
+fn join<T: ToString>(items: &[T]) -> String {
+    let items: Vec<_> = items.iter().map(ToString::to_string).collect();
+    items.join(", ")
 }
 
 /// Options of everything that looks for a registrar.
@@ -125,9 +176,10 @@ pub(crate) struct ClientArgs {
     /// Also listen to registrars that announce themselves by multicast.
     #[arg(long)]
     pub(crate) announced: bool,
-    /// The local address; without it a free one of 127.0.0.2, 127.0.0.3, …, or ::1 with a registrar there.
+    /// The local address; without it a free one of 127.0.0.2, 127.0.0.3, …, or ::1 with a registrar there. May be given several
+    /// times with kernel SCTP, the preferred one first.
     #[arg(long, value_name = "ADDR")]
-    pub(crate) local: Option<IpAddr>,
+    pub(crate) local: Vec<IpAddr>,
 }
 
 impl ClientArgs {
@@ -155,46 +207,46 @@ impl ClientArgs {
         self.announced.then(|| self.scope.dialect.into())
     }
 
-    /// The local address to sit at.
-    pub(crate) fn local(&self) -> Result<Option<IpAddr>, Failure> {
-        local_for(self.local, &self.registrar)
+    /// The local addresses to sit at.
+    pub(crate) fn local(&self) -> Result<Vec<IpAddr>, Failure> {
+        local_for(&self.local, &self.registrar)
     }
 
     /// What to do when no registrar answers.
     pub(crate) fn no_registrar(&self) -> String {
-        let registrars: Vec<_> = self.registrar.iter().map(ToString::to_string).collect();
         format!(
-            "no registrar answers at {} (UDP port {}): is 'rserpool registrar' running there? See --registrar, --udp-port",
-            registrars.join(", "),
-            self.scope.udp_port
+            "no registrar answers at {}: is 'rserpool registrar' running there, with the same transport? See --registrar, --transport, --udp-port",
+            join(&self.registrar),
         )
     }
 }
 
-/// The local address for a client of `registrars`. One of a registrar that is not on this host needs an address that the
-/// registrar can see, and all addresses of an endpoint are of one family.
-pub(crate) fn local_for(
-    local: Option<IpAddr>,
-    registrars: &[Address],
-) -> Result<Option<IpAddr>, Failure> {
+/// The local addresses for a client of `registrars`; none takes a loopback address of IPv4. A registrar that is not on this host
+/// needs an address that it can see, and is reached only from one of its own IP version.
+pub(crate) fn local_for(local: &[IpAddr], registrars: &[Address]) -> Result<Vec<IpAddr>, Failure> {
     let registrars = || registrars.iter().map(|address| address.ip);
-    let local = match (local, registrars().find(|ip| !ip.is_loopback())) {
-        (Some(local), _) => Some(local),
-        (None, Some(away)) => {
+    let away = registrars().find(|ip| !ip.is_loopback());
+    let local = match away {
+        _ if !local.is_empty() => local.to_vec(),
+        Some(away) => {
             return Err(Failure::usage(format!(
                 "registrar {away} is not on this host: say with --local which of this host's addresses to use"
             )));
         }
         // There is only one loopback address of IPv6.
-        (None, None) => registrars().find(IpAddr::is_ipv6),
+        None => registrars().find(IpAddr::is_ipv6).into_iter().collect(),
     };
-    let is_ipv6 = local.is_some_and(|local| local.is_ipv6());
-    match registrars().find(|ip| ip.is_ipv6() != is_ipv6) {
+    let reaches = |ip: &IpAddr| match local[..] {
+        [] => ip.is_ipv4(),
+        _ => local.iter().any(|local| local.is_ipv4() == ip.is_ipv4()),
+    };
+    match registrars().find(|ip| !reaches(ip)) {
         Some(other) => Err(Failure::usage(format!(
             "registrar {other} and {} are not of the same IP version",
-            local.map_or("the others".into(), |local| format!(
-                "the local address {local}"
-            ))
+            match local[..] {
+                [] => "the others".into(),
+                _ => format!("the local address {}", join(&local)),
+            }
         ))),
         None => Ok(local),
     }
@@ -224,16 +276,21 @@ impl Failure {
         }
     }
 
-    /// The endpoint could not be bound: `wanted` is the address that was asked for.
-    pub(crate) fn bind(error: &io::Error, wanted: Option<IpAddr>, udp_port: u16) -> Self {
-        let place = wanted.map_or("a loopback address".into(), |ip| ip.to_string());
+    /// The endpoint could not be bound.
+    fn bind(error: &io::Error, options: &Options) -> Self {
+        let place = match options.local[..] {
+            [] => "a loopback address".into(),
+            _ => join(&options.local),
+        };
         let why = match error.kind() {
+            io::ErrorKind::Unsupported => return Self::failed(error.to_string()),
             io::ErrorKind::AddrInUse => "it is taken, perhaps by another rserpool".into(),
             io::ErrorKind::AddrNotAvailable => "it is not an address of this host".into(),
             _ => error.to_string(),
         };
         Self::failed(format!(
-            "cannot bind UDP port {udp_port} of {place}: {why}; choose another address or --udp-port"
+            "cannot use {} at {place}: {why}; choose another address or port",
+            options.transport
         ))
     }
 

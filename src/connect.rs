@@ -14,7 +14,7 @@ use rserpool_tokio::{Events, Handle, MAX_MESSAGE_SIZE, seed};
 use tokio::io::{AsyncWriteExt, Stdout};
 use tokio::time::sleep;
 
-use crate::common::{ClientArgs, Failure, Interrupt, finish_or_interrupt};
+use crate::common::{ClientArgs, Failure, Interrupt, bind, finish_or_interrupt};
 use crate::element::pool_handle;
 use crate::registrar::seconds;
 use crate::resolve::{answer, user_config, user_options};
@@ -232,9 +232,7 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<(), Failure> {
         // What is on its way has nothing else to wait for; the stack gives up on a peer that takes nothing.
         options.closing_timeout = Duration::from_secs(60);
     }
-    let bound = options
-        .bind()
-        .map_err(|error| Failure::bind(&error, options.local, 0))?;
+    let bound = bind(&options)?;
     let mut config = user_config(&args.client);
     config.failover_timeout = Duration::from_secs_f64(args.give_up);
     // Lines wait here, not there: what is refused there is repeated once, when there is an element.

@@ -15,7 +15,7 @@ use rserpool_core::registrar::{self, Registrar};
 use rserpool_core::user::{self, PoolUser, SessionId};
 use rserpool_core::wire::Policy;
 use rserpool_core::{ASAP_PORT, ENRP_PORT, Instant, PeId, PoolHandle, Ppid};
-use rserpool_tokio::{Events, Handle, Options, seed};
+use rserpool_tokio::{Events, Handle, Options, TransportKind, seed};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant as Clock, timeout};
 
@@ -111,9 +111,15 @@ pub(crate) async fn run() -> Result<(), Failure> {
     Ok(())
 }
 
+/// Every kernel has UDP.
+fn over_udp(mut options: Options) -> Options {
+    options.transport = TransportKind::Udp;
+    options
+}
+
 /// A registrar with timers that fit into a demonstration.
 fn start_registrar(story: Story, number: u32, peers: Vec<SocketAddr>) -> Result<Home, Failure> {
-    let bound = Options::registrar().bind()?;
+    let bound = over_udp(Options::registrar()).bind()?;
     let udp = bound.local();
     let address = SocketAddr::new(udp.ip(), ASAP_PORT);
     let enrp = SocketAddr::new(udp.ip(), ENRP_PORT);
@@ -161,11 +167,11 @@ async fn start_element(
     registrar: SocketAddr,
 ) -> Result<Server, Failure> {
     let port = crate::element::any_port()?;
-    let bound = Options::element(port).bind()?;
+    let bound = over_udp(Options::element(port)).bind()?;
     let udp = bound.local();
     let mut config = element::Config::new(
         PoolHandle::from(POOL),
-        user_transport(udp.ip(), port),
+        user_transport(&[udp.ip()], port),
         Policy::LeastUsed { load: 0 },
     );
     config.hunt.registrars = vec![registrar];
@@ -297,7 +303,7 @@ struct User<'a> {
 
 impl<'a> User<'a> {
     async fn start(story: &'a Story, registrars: Vec<SocketAddr>) -> Result<Self, Failure> {
-        let bound = Options::user().bind()?;
+        let bound = over_udp(Options::user()).bind()?;
         let mut config = user::Config::default();
         config.hunt.registrars = registrars;
         let (handle, events) = bound.drive(PoolUser::new(config, seed()?)).spawn();

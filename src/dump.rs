@@ -13,7 +13,7 @@ use rserpool_core::wire::enrp::{self, MessageBody};
 use rserpool_core::{Action, AssocId, Input, Instant, Machine, PoolHandle, Ppid, ServerId};
 use serde_json::{Value, json};
 
-use crate::common::{Address, Failure, Output, ScopeArgs, finish, local_for};
+use crate::common::{Address, Failure, Output, ScopeArgs, bind, finish, local_for};
 use crate::decode::message;
 
 /// Options of `rserpool dump`.
@@ -24,9 +24,9 @@ pub(crate) struct DumpArgs {
     /// The registrar's address, and its SCTP port for ENRP if it is not 9901.
     #[arg(value_name = "ADDR[:PORT]", value_parser = Address::enrp)]
     registrar: Address,
-    /// The local address; without it a free one of 127.0.0.2, 127.0.0.3, ….
+    /// The local address; without it a free one of 127.0.0.2, 127.0.0.3, …. May be given several times with kernel SCTP.
     #[arg(long, value_name = "ADDR")]
-    local: Option<core::net::IpAddr>,
+    local: Vec<core::net::IpAddr>,
     /// How to print it.
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
@@ -171,11 +171,9 @@ impl Machine for Viewer {
 pub(crate) async fn run(args: DumpArgs) -> Result<(), Failure> {
     const PATIENCE: Duration = Duration::from_secs(10);
     let mut options = rserpool_tokio::Options::user();
-    options.local = local_for(args.local, &[args.registrar])?;
-    options.peer_udp_port = args.scope.udp_port;
-    let bound = options
-        .bind()
-        .map_err(|error| Failure::bind(&error, options.local, 0))?;
+    options.local = local_for(&args.local, &[args.registrar])?;
+    args.scope.apply(&mut options);
+    let bound = bind(&options)?;
     let address = SocketAddr::from(args.registrar);
     let (handle, mut events) = bound.drive(Viewer::new(address)).spawn();
     let result = match tokio::time::timeout(PATIENCE, events.recv()).await {

@@ -17,7 +17,7 @@ use rserpool_core::{AssocId, Dialect, Life, PeId, PoolHandle, Ppid};
 use rserpool_tokio::{Handle, Options, seed};
 
 use self::pingpong::PingPong;
-use crate::common::{ClientArgs, Failure, Interrupt, finish_or_interrupt};
+use crate::common::{ClientArgs, Failure, Interrupt, bind, finish_or_interrupt, place};
 use crate::registrar::{identifier, seconds};
 
 /// The policies of RFC 5356, as they are named on the command line.
@@ -152,12 +152,12 @@ impl PolicyArgs {
     }
 }
 
-/// The SCTP transport of an element at `address` and `port`, with a control channel.
-pub(crate) fn user_transport(address: IpAddr, port: u16) -> TransportBuf {
+/// The SCTP transport of an element at these addresses and `port`, with a control channel.
+pub(crate) fn user_transport(addresses: &[IpAddr], port: u16) -> TransportBuf {
     TransportBuf::from(&Transport::Sctp(SctpTransport {
         port,
         transport_use: TransportUse::DATA_PLUS_CONTROL,
-        addresses: List::Slice(&[address]),
+        addresses: List::Slice(addresses),
     }))
 }
 
@@ -167,9 +167,9 @@ pub(crate) fn any_port() -> Result<u16, Failure> {
     Ok(u16::from_be_bytes([high, low]) | 0xc000)
 }
 
-/// The machine's configuration, for an endpoint at `ip` and the SCTP port `port`.
-fn config(args: &ElementArgs, ip: IpAddr, port: u16) -> Config {
-    let transport = user_transport(ip, port);
+/// The machine's configuration, for an endpoint at these addresses and the SCTP port `port`.
+fn config(args: &ElementArgs, addresses: &[IpAddr], port: u16) -> Config {
+    let transport = user_transport(addresses, port);
     let mut config = Config::new(args.pool.clone(), transport, args.policy.policy());
     config.dialect = Dialect::from(args.client.scope.dialect);
     config.pe_id = args.id.map(PeId);
@@ -187,20 +187,16 @@ pub(crate) async fn run(args: ElementArgs) -> Result<(), Failure> {
     let mut options = Options::element(port);
     options.local = args.client.local()?;
     options.udp_port = args.client.scope.udp_port;
-    options.peer_udp_port = args.client.scope.udp_port;
+    args.client.scope.apply(&mut options);
     options.multicast = args.client.multicast();
     let mut interrupt = Interrupt::new()?;
-    let bound = options
-        .bind()
-        .map_err(|error| Failure::bind(&error, options.local, options.udp_port))?;
-    let local = bound.local();
-    let element = PoolElement::new(config(&args, local.ip(), port), seed()?);
+    let bound = bind(&options)?;
+    let element = PoolElement::new(config(&args, &bound.addresses(), port), seed()?);
     tracing::info!(
         pool = %args.pool,
         id = %element.id(),
-        "element at {} (SCTP port {port} over UDP port {})",
-        local.ip(),
-        local.port(),
+        "element at {}",
+        place(&bound, port),
     );
     let (handle, mut events) = bound.drive(element).spawn();
     handle.call(|element, now| element.register(now)).await?;

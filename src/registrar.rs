@@ -8,16 +8,17 @@ use rserpool_core::registrar::{Config, Event, Rate, Rates, Registrar};
 use rserpool_core::{ASAP_PORT, Dialect, ENRP_PORT, Instant, ServerId};
 use rserpool_tokio::{Options, seed};
 
-use crate::common::{Address, Failure, Interrupt, ScopeArgs, finish_or_interrupt};
+use crate::common::{Address, Failure, Interrupt, ScopeArgs, bind, finish_or_interrupt, place};
 
 /// Options of `rserpool registrar`.
 #[derive(Args, Debug)]
 pub(crate) struct RegistrarArgs {
     #[command(flatten)]
     scope: ScopeArgs,
-    /// The local address, and the SCTP port if it is not 3863; without it the first free one of 127.0.0.1, 127.0.0.2, ….
+    /// The local address, and the SCTP port if it is not 3863; without it the first free one of 127.0.0.1, 127.0.0.2, …. May be
+    /// given several times with kernel SCTP, the preferred one first.
     #[arg(long, value_name = "ADDR[:PORT]")]
-    asap: Option<Address>,
+    asap: Vec<Address>,
     /// The SCTP port for ENRP, if it is not 9901, at the address of --asap.
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = enrp_port)]
     enrp: Option<EnrpPort>,
@@ -82,24 +83,35 @@ pub(crate) fn seconds(text: &str) -> Result<f64, String> {
 }
 
 impl RegistrarArgs {
-    /// The address of the registrar, where one was given.
-    fn local(&self) -> Result<Option<IpAddr>, Failure> {
-        let asap = self.asap.map(|address| address.ip);
-        let enrp = self.enrp.and_then(|enrp| enrp.ip);
-        match (asap, enrp) {
-            (Some(asap), Some(enrp)) if asap != enrp => Err(Failure::usage(format!(
-                "--asap {asap} and --enrp {enrp} are different addresses: a registrar has one"
+    /// The addresses of the registrar, where any were given.
+    fn local(&self) -> Result<Vec<IpAddr>, Failure> {
+        let asap: Vec<_> = self.asap.iter().map(|address| address.ip).collect();
+        match (&asap[..], self.enrp.and_then(|enrp| enrp.ip)) {
+            ([], enrp) => Ok(enrp.into_iter().collect()),
+            ([first, ..], Some(enrp)) if !asap.contains(&enrp) => Err(Failure::usage(format!(
+                "--asap {first} and --enrp {enrp} are different addresses: a registrar speaks both at the same"
             ))),
-            (asap, enrp) => Ok(asap.or(enrp)),
+            _ => Ok(asap),
+        }
+    }
+
+    /// The port of ASAP, which is one for all addresses.
+    fn asap_port(&self) -> Result<u16, Failure> {
+        let port = self.asap.first().map_or(ASAP_PORT, |address| address.port);
+        match self.asap.iter().find(|address| address.port != port) {
+            Some(other) => Err(Failure::usage(format!(
+                "--asap {other} has another port than the first one, {port}: all addresses have one"
+            ))),
+            None => Ok(port),
         }
     }
 
     fn options(&self) -> Result<Options, Failure> {
         let mut options = Options::registrar();
         options.udp_port = self.scope.udp_port;
-        options.peer_udp_port = self.scope.udp_port;
+        self.scope.apply(&mut options);
         options.local = self.local()?;
-        let asap = self.asap.map_or(ASAP_PORT, |address| address.port);
+        let asap = self.asap_port()?;
         let enrp = self.enrp.map_or(ENRP_PORT, |enrp| enrp.port);
         if asap == enrp {
             return Err(Failure::usage(format!(
@@ -112,12 +124,15 @@ impl RegistrarArgs {
         Ok(options)
     }
 
-    fn config(&self, local: IpAddr, options: &Options) -> Config {
-        let at = |port: Option<u16>| port.map(|port| SocketAddr::new(local, port));
+    fn config(&self, local: &[IpAddr], options: &Options) -> Config {
+        let at = |port: Option<u16>| {
+            let at_port = |port| local.iter().map(move |ip| SocketAddr::new(*ip, port));
+            port.into_iter().flat_map(at_port).collect()
+        };
         let mut config = Config::for_dialect(Dialect::from(self.scope.dialect));
         config.server_id = self.id.map(ServerId);
-        config.asap_addresses = at(options.sctp_port).into_iter().collect();
-        config.enrp_addresses = at(options.enrp_port).into_iter().collect();
+        config.asap_addresses = at(options.sctp_port);
+        config.enrp_addresses = at(options.enrp_port);
         config.peers = self.peer.iter().map(|peer| (*peer).into()).collect();
         config.announce = self.announce;
         config.enrp_announce = self.announce;
@@ -132,20 +147,17 @@ impl RegistrarArgs {
 pub(crate) async fn run(args: RegistrarArgs) -> Result<(), Failure> {
     let options = args.options()?;
     let mut interrupt = Interrupt::new()?;
-    let bound = options
-        .bind()
-        .map_err(|error| Failure::bind(&error, options.local, args.scope.udp_port))?;
+    let bound = bind(&options)?;
     let local = bound.local();
-    let config = args.config(local.ip(), &options);
+    let config = args.config(&bound.addresses(), &options);
     let port = options.sctp_port.unwrap_or(ASAP_PORT);
     let registrar = Registrar::new(config, Instant::EPOCH, seed()?);
     tracing::info!(
         id = %registrar.id(),
-        "registrar at {} (SCTP port {port} over UDP port {})",
-        local.ip(),
-        local.port(),
+        "registrar at {}",
+        place(&bound, port),
     );
-    if options.local.is_none() && local.ip() != Ipv4Addr::LOCALHOST {
+    if options.local.is_empty() && local.ip() != Ipv4Addr::LOCALHOST {
         tracing::warn!(
             "127.0.0.1 was taken: others find this registrar with --registrar {}",
             local.ip()

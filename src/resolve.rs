@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::decode::message;
 
-use crate::common::{ClientArgs, Failure, Interrupt, Output, finish_or_interrupt};
+use crate::common::{ClientArgs, Failure, Interrupt, Output, bind, finish_or_interrupt};
 use crate::element::pool_handle;
 
 /// Options of `rserpool resolve`.
@@ -34,7 +34,7 @@ pub(crate) struct ResolveArgs {
 pub(crate) fn user_options(client: &ClientArgs) -> Result<Options, Failure> {
     let mut options = Options::user();
     options.local = client.local()?;
-    options.peer_udp_port = client.scope.udp_port;
+    client.scope.apply(&mut options);
     options.multicast = client.multicast();
     Ok(options)
 }
@@ -52,9 +52,7 @@ pub(crate) fn user_config(client: &ClientArgs) -> Config {
 pub(crate) async fn run(args: ResolveArgs) -> Result<(), Failure> {
     let options = user_options(&args.client)?;
     let mut interrupt = Interrupt::new()?;
-    let bound = options
-        .bind()
-        .map_err(|error| Failure::bind(&error, options.local, 0))?;
+    let bound = bind(&options)?;
     let mut config = user_config(&args.client);
     config.items = args.items;
     let (handle, mut events) = bound.drive(PoolUser::new(config, seed()?)).spawn();

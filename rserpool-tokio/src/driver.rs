@@ -1,7 +1,7 @@
 //! The driver: one loop that moves data between a machine and the world. It holds no protocol logic.
 
 use alloc::collections::VecDeque;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::io;
 
@@ -9,8 +9,8 @@ use rserpool_core::{Action, Input, Instant, Machine};
 use tokio::sync::{mpsc, watch};
 
 use crate::multicast::Groups;
-use crate::transport::{Arrival, Transport, is_exposed};
-use crate::{Options, seed};
+use crate::transport::{Arrival, Transport};
+use crate::{Options, TransportKind, seed};
 
 type Command<M> = Box<dyn FnOnce(&mut M, Instant) + Send>;
 
@@ -77,10 +77,10 @@ impl Bound {
     pub(crate) fn new(options: &Options) -> io::Result<Self> {
         let transport = Transport::bind(options, seed()?)?;
         let local = transport.local();
-        if is_exposed(local.ip()) {
+        if transport.addresses().iter().any(|ip| !ip.is_loopback()) {
             tracing::warn!(
                 %local,
-                "SCTP over UDP without protection can be reached from outside this host"
+                "SCTP without protection can be reached from outside this host"
             );
         }
         let groups = Groups::join(options, local.ip())?;
@@ -92,7 +92,17 @@ impl Bound {
         })
     }
 
-    /// The local address and UDP port.
+    /// Which transport it has; never [`TransportKind::Auto`].
+    pub fn transport(&self) -> TransportKind {
+        self.transport.kind()
+    }
+
+    /// The local addresses; the first one is preferred.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.transport.addresses()
+    }
+
+    /// The first local address, and the UDP port; with kernel SCTP, the SCTP port.
     pub fn local(&self) -> SocketAddr {
         self.transport.local()
     }
@@ -107,7 +117,6 @@ impl Bound {
             event_capacity: self.event_capacity,
             closing: self.closing,
             waiting: VecDeque::new(),
-            unread: 0,
         }
     }
 }
@@ -122,8 +131,6 @@ pub struct Endpoint<M: Machine> {
     closing: Duration,
     /// Events that have no room in the channel yet.
     waiting: VecDeque<M::Event>,
-    /// Datagrams taken since.
-    unread: usize,
 }
 
 impl<M> Endpoint<M>
@@ -133,10 +140,6 @@ where
 {
     /// How many commands may wait for the driver.
     const COMMANDS: usize = 1024;
-    /// While events wait for their reader, the stack keeps its messages, which closes the windows of the peers; its packets
-    /// are taken all the same, so that peers do not think that it is dead. What else they can make it keep is bounded by the
-    /// number of datagrams that are taken.
-    const MAX_UNREAD: usize = 1 << 16;
 
     /// Runs the endpoint in a task of its own until the last handle is dropped.
     pub fn spawn(self) -> (Handle<M>, Events<M::Event>) {
@@ -174,7 +177,6 @@ where
             });
             let deadline = self.deadline();
             let room = self.waiting.is_empty();
-            let read = room || self.unread < Self::MAX_UNREAD;
             tokio::select! {
                 command = commands.recv() => {
                     let Some(command) = command else {
@@ -183,15 +185,12 @@ where
                     let now = self.now();
                     command(&mut self.machine, now);
                 }
-                result = self.transport.ready(read) => {
+                result = self.transport.ready(room) => {
                     if let Err(error) = result {
                         tracing::error!(%error, "the socket has failed");
                         return;
                     }
-                    if read {
-                        let taken = self.transport.receive(std::time::Instant::now());
-                        self.unread = if room { 0 } else { self.unread + taken };
-                    }
+                    self.transport.receive(std::time::Instant::now(), room);
                 }
                 Ok((ppid, length, source)) = self.groups.receive(&mut announcement) => {
                     let input = Input::Announcement {
@@ -229,7 +228,7 @@ where
                     if result.is_err() {
                         return;
                     }
-                    self.transport.receive(std::time::Instant::now());
+                    self.transport.receive(std::time::Instant::now(), true);
                 }
                 () = sleep_until(Some(deadline)) => {
                     self.transport.handle_timeout(std::time::Instant::now());

@@ -1,7 +1,8 @@
 //! Reliable Server Pooling on tokio: one task drives one machine of [`rserpool_core`] over SCTP.
 //!
-//! The transport is SCTP over UDP (RFC 6951), which needs nothing of the operating system. It has no protection of its own: on
-//! anything but loopback or a trusted network, whoever can send packets can take part.
+//! The transport is the Linux kernel's SCTP where there is one, else SCTP over UDP (RFC 6951), which needs nothing of the operating
+//! system; see [`TransportKind`]. Neither has protection of its own: on anything but loopback or a trusted network, whoever can
+//! send packets can take part.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -21,7 +22,9 @@
 //!
 //! Whoever does not take [`Events`] closes the windows of its peers, who then have to wait; nothing is lost. Whoever sends much
 //! waits for [`Handle::writable`] before each message. A peer that takes nothing and is sent to all the same is given up when
-//! 4 MiB wait beside its send buffer of 4 MiB: memory is bounded, and no message is left out in silence.
+//! 4 MiB wait beside its send buffer: memory is bounded, and no message is left out in silence. The send buffer is 4 MiB for each
+//! association with SCTP over UDP. With kernel SCTP all associations of a port share what the kernel grants (`net.core.wmem_max`);
+//! none is given more than a quarter of it before its peer has acknowledged everything.
 #![forbid(unsafe_code)]
 
 extern crate alloc;
@@ -32,7 +35,7 @@ mod options;
 mod transport;
 
 pub use driver::{Bound, Endpoint, Events, Handle, Stopped};
-pub use options::Options;
+pub use options::{Options, TransportKind};
 
 use std::io;
 

@@ -1,6 +1,6 @@
 //! Where a machine's endpoint sits.
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 use std::io;
 
@@ -11,20 +11,45 @@ use crate::driver::Bound;
 /// The UDP port of SCTP over UDP (RFC 6951 §4).
 const SCTP_OVER_UDP_PORT: u16 = 9899;
 
+/// What carries SCTP. All who talk to each other need the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransportKind {
+    /// The Linux kernel.
+    Kernel,
+    /// UDP, with SCTP in this process (RFC 6951).
+    Udp,
+    /// The kernel where it has SCTP, else UDP.
+    Auto,
+}
+
+impl core::fmt::Display for TransportKind {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Kernel => "kernel SCTP",
+            Self::Udp => "SCTP over UDP",
+            Self::Auto => "kernel SCTP or SCTP over UDP",
+        })
+    }
+}
+
 /// Where an endpoint sits.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// The local address; `None` takes the first loopback address from `first_loopback` on whose UDP port is free.
-    pub local: Option<IpAddr>,
-    /// The first address to try where `local` is `None`: 127.0.0.1 for registrars, 127.0.0.2 for others.
+    /// What carries SCTP.
+    pub transport: TransportKind,
+    /// The local addresses, the preferred one first; SCTP over UDP has one. None takes the first loopback address from
+    /// `first_loopback` on whose port is free.
+    pub local: Vec<IpAddr>,
+    /// The first address to try where `local` is empty: 127.0.0.1 for registrars, 127.0.0.2 for others.
     pub first_loopback: Ipv4Addr,
-    /// The local UDP port: 9899 for those who are called, 0 (any) for users.
+    /// With SCTP over UDP, the local UDP port: 9899 for those who are called, 0 (any) for users.
     pub udp_port: u16,
-    /// The peers' UDP port (9899). No RSerPool parameter can carry it, so that it is one for the whole scope.
+    /// With SCTP over UDP, the peers' UDP port (9899). No RSerPool parameter can carry it, so that it is one for the whole scope.
     pub peer_udp_port: u16,
     /// The SCTP port to be called at, and to call from. `None`: the endpoint is not called, and each of its associations has a
-    /// port of its own.
+    /// port of its own, with kernel SCTP all of them a free one.
     pub sctp_port: Option<u16>,
     /// A registrar's SCTP port for ENRP, to be called at by its peers and to call them from; `None` where it has no peers.
     pub enrp_port: Option<u16>,
@@ -39,7 +64,8 @@ pub struct Options {
 impl Options {
     fn new(udp_port: u16, sctp_port: Option<u16>) -> Self {
         Self {
-            local: None,
+            transport: TransportKind::Auto,
+            local: Vec::new(),
             first_loopback: Ipv4Addr::new(127, 0, 0, 2),
             udp_port,
             peer_udp_port: SCTP_OVER_UDP_PORT,
@@ -76,13 +102,13 @@ impl Options {
     }
 
     /// The local addresses to try, in order.
-    pub(crate) fn candidates(&self) -> Vec<SocketAddr> {
-        if let Some(local) = self.local {
-            return vec![SocketAddr::new(local, self.udp_port)];
+    pub(crate) fn candidates(&self) -> Vec<Vec<IpAddr>> {
+        if !self.local.is_empty() {
+            return vec![self.local.clone()];
         }
         let [a, b, c, first] = self.first_loopback.octets();
         (first..=254)
-            .map(|host| SocketAddr::new(Ipv4Addr::new(a, b, c, host).into(), self.udp_port))
+            .map(|host| vec![Ipv4Addr::new(a, b, c, host).into()])
             .collect()
     }
 }

@@ -1,18 +1,26 @@
-//! SCTP over one UDP socket.
+//! What carries messages: SCTP of the kernel, or SCTP over one UDP socket. Both do the same things.
 
-use alloc::collections::{BTreeMap, VecDeque};
 use core::net::{IpAddr, SocketAddr};
-use std::collections::HashMap;
 use std::io;
 use std::time::Instant;
 
 use bytes::Bytes;
 use rserpool_core::{AssocId, End, Ppid};
-use rserpool_udp_sctp::{AssociationId, Config, Event, Reason, SendError, Stack, Transmit};
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::UdpSocket;
 
-use crate::{MAX_MESSAGE_SIZE, Options};
+use crate::options::{Options, TransportKind};
+
+#[cfg(target_os = "linux")]
+mod kernel;
+#[cfg(not(target_os = "linux"))]
+#[path = "transport/no_kernel.rs"]
+mod kernel;
+mod udp;
+
+use self::kernel::Kernel;
+use self::udp::Udp;
+
+/// How many bytes may wait for an association beside its send buffer.
+const MAX_HELD: usize = 4 << 20;
 
 /// What the transport tells the driver.
 #[derive(Debug)]
@@ -41,152 +49,88 @@ pub(crate) enum Arrival {
     },
 }
 
-/// Messages to a peer whose send buffer is full, in order.
-#[derive(Default)]
-struct Held {
-    messages: VecDeque<(Ppid, u16, Bytes)>,
-    bytes: usize,
-    /// Whether the association shall close when they are sent.
-    closing: bool,
-}
-
-impl Held {
-    fn push(&mut self, message: (Ppid, u16, Bytes)) {
-        self.bytes += message.2.len();
-        self.messages.push_back(message);
-    }
-}
-
 /// The transport of one endpoint.
-pub(crate) struct Transport {
-    socket: UdpSocket,
-    local: SocketAddr,
-    stack: Stack,
-    sctp_port: Option<u16>,
-    enrp_port: Option<u16>,
-    /// The next port of an endpoint that is not called.
-    next_port: u16,
-    /// The associations that are up, with the peer's address.
-    open: BTreeMap<AssocId, (AssociationId, SocketAddr)>,
-    /// The address that each attempt was asked for with.
-    asked: HashMap<AssociationId, SocketAddr>,
-    arrivals: VecDeque<Arrival>,
-    held: BTreeMap<AssocId, Held>,
-    /// The packet that the socket had no room for.
-    blocked: Option<Transmit>,
-    buffer: Box<[u8]>,
+pub(crate) enum Transport {
+    Udp(Box<Udp>),
+    Kernel(Box<Kernel>),
+}
+
+/// Does the same with either transport.
+macro_rules! either {
+    ($self:expr, $transport:ident => $action:expr) => {
+        match $self {
+            Transport::Udp($transport) => $action,
+            Transport::Kernel($transport) => $action,
+        }
+    };
 }
 
 impl Transport {
-    /// The longest UDP payload.
-    const MAX_DATAGRAM: usize = 65_536;
-    /// How many datagrams are taken from the socket before anything else gets its turn.
-    const BATCH: usize = 64;
-    /// How many bytes may wait for an association beside its send buffer.
-    const MAX_HELD: usize = 4 << 20;
-    /// The ports for associations that need one of their own (RFC 6335 §6).
-    const EPHEMERAL: core::ops::RangeInclusive<u16> = 49_152..=65_535;
-
-    /// Binds the first local address that is free.
+    /// Binds the local addresses, or the first loopback address that is free.
     pub(crate) fn bind(options: &Options, seed: [u8; 32]) -> io::Result<Self> {
-        let mut last = io::Error::new(io::ErrorKind::AddrInUse, "no loopback address is free");
-        for candidate in options.candidates() {
-            match bind_udp(candidate) {
-                Ok(socket) => return Self::over(socket, options, seed),
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
-                Err(error) => return Err(error),
-            }
+        match options.transport {
+            TransportKind::Udp => Self::udp(options, seed),
+            TransportKind::Kernel => Self::kernel(options),
+            TransportKind::Auto => match Kernel::probe() {
+                Ok(()) => Self::kernel(options),
+                Err(error) => {
+                    tracing::debug!(%error, "no kernel SCTP");
+                    Self::udp(options, seed)
+                }
+            },
         }
-        Err(last)
     }
 
-    fn over(socket: UdpSocket, options: &Options, seed: [u8; 32]) -> io::Result<Self> {
-        let local = socket.local_addr()?;
-        let mut config = Config::default();
-        config.udp_port = options.peer_udp_port;
-        config.max_message_size = MAX_MESSAGE_SIZE;
-        let mut stack = Stack::new(local.ip(), config, seed);
-        for port in options.sctp_port.into_iter().chain(options.enrp_port) {
-            stack.listen(port).map_err(io::Error::other)?;
-        }
-        let span = Self::EPHEMERAL.end() - Self::EPHEMERAL.start();
-        let start = u16::from_be_bytes([seed[0], seed[1]]) % span;
-        Ok(Self {
-            socket,
-            local,
-            stack,
-            sctp_port: options.sctp_port,
-            enrp_port: options.enrp_port,
-            next_port: Self::EPHEMERAL.start() + start,
-            open: BTreeMap::new(),
-            asked: HashMap::new(),
-            arrivals: VecDeque::new(),
-            held: BTreeMap::new(),
-            blocked: None,
-            buffer: vec![0; Self::MAX_DATAGRAM].into_boxed_slice(),
-        })
+    fn udp(options: &Options, seed: [u8; 32]) -> io::Result<Self> {
+        let udp = first_free(options, |addresses| Udp::bind(options, addresses, seed))?;
+        Ok(Self::Udp(Box::new(udp)))
     }
 
+    fn kernel(options: &Options) -> io::Result<Self> {
+        let kernel = first_free(options, |addresses| Kernel::bind(options, addresses))?;
+        Ok(Self::Kernel(Box::new(kernel)))
+    }
+
+    pub(crate) fn kind(&self) -> TransportKind {
+        match self {
+            Self::Udp(_) => TransportKind::Udp,
+            Self::Kernel(_) => TransportKind::Kernel,
+        }
+    }
+
+    /// The local addresses, the first one preferred.
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
+        match self {
+            Self::Udp(udp) => vec![udp.local().ip()],
+            Self::Kernel(kernel) => kernel.addresses().to_vec(),
+        }
+    }
+
+    /// The first local address, and the UDP or SCTP port.
     pub(crate) fn local(&self) -> SocketAddr {
-        self.local
+        either!(self, it => it.local())
     }
 
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
-        self.stack.poll_timeout()
-    }
-
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        self.stack.handle_timeout(now);
-    }
-
-    /// Opens an association to the first address of the local family, from the port of that protocol.
-    pub(crate) fn connect(&mut self, now: Instant, ppid: Ppid, remote: &[SocketAddr]) {
-        let Some(&asked) = remote.first() else {
-            return;
-        };
-        let reachable = |address: &&SocketAddr| address.is_ipv4() == self.local.is_ipv4();
-        let target = remote.iter().find(reachable).copied();
-        let port = self.local_port(ppid);
-        let opened = target.map(|target| self.stack.connect(now, port, target));
-        match opened {
-            Some(Ok(id)) => match self.open.get(&name(id)) {
-                // It is up already: that is the answer.
-                Some((_, remote)) => self.arrivals.push_back(Arrival::Connected {
-                    association: name(id),
-                    remote: vec![*remote, asked],
-                }),
-                None => {
-                    self.asked.insert(id, asked);
-                }
-            },
-            Some(Err(error)) => {
-                tracing::debug!(remote = %asked, %error, "cannot connect");
-                self.arrivals
-                    .push_back(Arrival::ConnectFailed { remote: asked });
-            }
-            None => {
-                tracing::debug!(remote = %asked, "no address of the local family");
-                self.arrivals
-                    .push_back(Arrival::ConnectFailed { remote: asked });
-            }
+        match self {
+            Self::Udp(udp) => udp.poll_timeout(),
+            Self::Kernel(_) => None,
         }
     }
 
-    fn local_port(&mut self, ppid: Ppid) -> u16 {
-        let fixed = if ppid == Ppid::ENRP {
-            self.enrp_port
-        } else {
-            self.sctp_port
-        };
-        fixed.unwrap_or_else(|| {
-            let port = self.next_port;
-            self.next_port = if port == *Self::EPHEMERAL.end() {
-                *Self::EPHEMERAL.start()
-            } else {
-                port + 1
-            };
-            port
-        })
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        match self {
+            Self::Udp(udp) => udp.handle_timeout(now),
+            Self::Kernel(_) => {}
+        }
+    }
+
+    /// Opens an association from the port of that protocol.
+    pub(crate) fn connect(&mut self, now: Instant, ppid: Ppid, remote: &[SocketAddr]) {
+        match self {
+            Self::Udp(udp) => udp.connect(now, ppid, remote),
+            Self::Kernel(kernel) => kernel.connect(ppid, remote),
+        }
     }
 
     /// Sends a message; says whether it was taken. Where the send buffer is full, the message waits for room in it. A peer that
@@ -195,223 +139,85 @@ impl Transport {
         &mut self,
         now: Instant,
         association: AssocId,
-        (ppid, stream): (Ppid, u16),
+        message: (Ppid, u16),
         bytes: &Bytes,
     ) -> bool {
-        let Some(&(id, remote)) = self.open.get(&association) else {
-            return false;
-        };
-        if let Some(held) = self.held.get_mut(&association) {
-            if held.bytes + bytes.len() > Self::MAX_HELD {
-                tracing::warn!(%remote, "the peer takes no messages; giving it up");
-                self.abort(now, association);
-                return false;
-            }
-            held.push((ppid, stream, bytes.clone()));
-            return true;
-        }
-        match self.stack.send(now, id, stream, ppid.0, bytes) {
-            Ok(()) => true,
-            // The peer has closed it; the end that follows says so. It is no failure that would be one more reason to abort.
-            Err(SendError::Closing) => true,
-            Err(SendError::BufferFull) => {
-                let held = self.held.entry(association).or_default();
-                held.push((ppid, stream, bytes.clone()));
-                true
-            }
-            Err(error) => {
-                tracing::debug!(?association, %error, "message not sent");
-                false
-            }
+        match self {
+            Self::Udp(udp) => udp.send(now, association, message, bytes),
+            Self::Kernel(kernel) => kernel.send(association, message, bytes),
         }
     }
 
     /// Whether messages wait for room in a send buffer.
     pub(crate) fn is_full(&self) -> bool {
-        !self.held.is_empty()
-    }
-
-    /// There is room in the send buffer again.
-    fn send_held(&mut self, now: Instant, association: AssocId) {
-        let Some(&(id, _)) = self.open.get(&association) else {
-            return;
-        };
-        let Some(mut held) = self.held.remove(&association) else {
-            return;
-        };
-        while let Some((ppid, stream, bytes)) = held.messages.pop_front() {
-            match self.stack.send(now, id, stream, ppid.0, &bytes) {
-                Ok(()) | Err(SendError::Closing) => held.bytes -= bytes.len(),
-                Err(SendError::BufferFull) => {
-                    held.messages.push_front((ppid, stream, bytes));
-                    self.held.insert(association, held);
-                    return;
-                }
-                Err(error) => {
-                    tracing::debug!(?association, %error, "message not sent");
-                    self.arrivals.push_back(Arrival::SendFailed {
-                        association,
-                        ppid,
-                        bytes,
-                    });
-                }
-            }
-        }
-        if held.closing {
-            self.stack.close(now, id);
-        }
+        either!(self, it => it.is_full())
     }
 
     /// Closes an association after what waits has been sent.
     pub(crate) fn close(&mut self, now: Instant, association: AssocId) {
-        if let Some(held) = self.held.get_mut(&association) {
-            held.closing = true;
-        } else if let Some((id, _)) = self.open.get(&association) {
-            self.stack.close(now, *id);
+        match self {
+            Self::Udp(udp) => udp.close(now, association),
+            Self::Kernel(kernel) => kernel.close(association),
         }
     }
 
     pub(crate) fn abort(&mut self, now: Instant, association: AssocId) {
-        if let Some((id, _)) = self.open.get(&association) {
-            self.stack.abort(now, *id);
+        match self {
+            Self::Udp(udp) => udp.abort(now, association),
+            Self::Kernel(kernel) => kernel.abort(association),
         }
     }
 
     /// Whether any association is up.
     pub(crate) fn is_open(&self) -> bool {
-        !self.open.is_empty()
+        either!(self, it => it.is_open())
     }
 
     pub(crate) fn close_all(&mut self, now: Instant) {
-        let open: Vec<_> = self.open.keys().copied().collect();
-        for association in open {
-            self.close(now, association);
+        match self {
+            Self::Udp(udp) => udp.close_all(now),
+            Self::Kernel(kernel) => kernel.close_all(),
         }
     }
 
     pub(crate) fn poll_arrival(&mut self, now: Instant) -> Option<Arrival> {
-        loop {
-            if let Some(arrival) = self.arrivals.pop_front() {
-                return Some(arrival);
-            }
-            let event = self.stack.poll_event()?;
-            let arrival = self.translate(now, event);
-            self.arrivals.extend(arrival);
+        match self {
+            Self::Udp(udp) => udp.poll_arrival(now),
+            Self::Kernel(kernel) => kernel.poll_arrival(),
         }
     }
 
-    fn translate(&mut self, now: Instant, event: Event) -> Option<Arrival> {
-        Some(match event {
-            Event::Connected { id, remote, .. } => {
-                self.open.insert(name(id), (id, remote));
-                let mut addresses = vec![remote];
-                addresses.extend(self.asked.remove(&id).filter(|asked| *asked != remote));
-                Arrival::Connected {
-                    association: name(id),
-                    remote: addresses,
-                }
-            }
-            Event::ConnectFailed { id, remote, .. } => Arrival::ConnectFailed {
-                remote: self.asked.remove(&id).unwrap_or(remote),
-            },
-            Event::Disconnected { id, reason } => {
-                self.open.remove(&name(id));
-                self.held.remove(&name(id));
-                Arrival::Disconnected {
-                    association: name(id),
-                    end: match reason {
-                        Reason::Closed => End::Closed,
-                        _ => End::Lost,
-                    },
-                }
-            }
-            Event::Message {
-                id,
-                stream,
-                ppid,
-                bytes,
-            } => Arrival::Message {
-                association: name(id),
-                ppid: Ppid(ppid),
-                stream,
-                bytes,
-            },
-            Event::Writable { id } => {
-                self.send_held(now, name(id));
-                return None;
-            }
-        })
-    }
-
-    /// Hands packets to the socket until there are none, or it has no room.
+    /// Hands to the sockets what there is to send, as far as they have room.
     pub(crate) fn flush(&mut self) {
-        while let Some(packet) = self.blocked.take().or_else(|| self.stack.poll_transmit()) {
-            match self.socket.try_send_to(&packet.payload, packet.to) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.blocked = Some(packet);
-                    return;
-                }
-                // SCTP repeats what is lost.
-                Err(error) => tracing::debug!(to = %packet.to, %error, "packet not sent"),
-            }
-        }
+        either!(self, it => it.flush());
     }
 
-    /// Waits until the socket can be read, or takes what could not be sent.
-    pub(crate) async fn ready(&self, read: bool) -> io::Result<()> {
-        match (read, self.blocked.is_some()) {
-            (true, true) => tokio::select! {
-                result = self.socket.readable() => result,
-                result = self.socket.writable() => result,
-            },
-            (true, false) => self.socket.readable().await,
-            (false, true) => self.socket.writable().await,
-            (false, false) => core::future::pending().await,
-        }
+    /// Waits until a socket has something, or takes what could not be sent. Without `room` for what comes, messages are left
+    /// where they close the windows of the peers.
+    pub(crate) async fn ready(&self, room: bool) -> io::Result<()> {
+        either!(self, it => it.ready(room).await)
     }
 
-    /// Takes a batch of datagrams from the socket; says how many.
-    pub(crate) fn receive(&mut self, now: Instant) -> usize {
-        for taken in 0..Self::BATCH {
-            match self.socket.try_recv_from(&mut self.buffer) {
-                Ok((length, from)) => {
-                    self.stack
-                        .handle_datagram(now, from, &self.buffer[..length]);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return taken,
-                Err(error) => {
-                    tracing::debug!(%error, "datagram not received");
-                    return taken;
-                }
-            }
+    /// Takes a batch of what has come.
+    pub(crate) fn receive(&mut self, now: Instant, room: bool) {
+        match self {
+            Self::Udp(udp) => udp.receive(now, room),
+            Self::Kernel(kernel) => kernel.receive(room),
         }
-        Self::BATCH
     }
 }
 
-/// The machine's name for an association.
-fn name(id: AssociationId) -> AssocId {
-    AssocId(id.as_u64())
-}
-
-/// Binds a UDP socket with room for bursts: 64 KiB messages are many datagrams.
-fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
-    const BUFFER: usize = 4 << 20;
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
-    // The kernel grants what it may; a smaller buffer is slower, not wrong.
-    let _ = socket.set_recv_buffer_size(BUFFER);
-    let _ = socket.set_send_buffer_size(BUFFER);
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    UdpSocket::from_std(socket.into())
-}
-
-/// Whether packets to and from the address can leave the host.
-pub(crate) fn is_exposed(address: IpAddr) -> bool {
-    !address.is_loopback()
+/// Binds the addresses that were asked for, or the first loopback address that is free.
+fn first_free<T>(
+    options: &Options,
+    mut bind: impl FnMut(&[IpAddr]) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut last = io::Error::new(io::ErrorKind::AddrInUse, "no loopback address is free");
+    for candidate in options.candidates() {
+        match bind(&candidate) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => last = error,
+            result => return result,
+        }
+    }
+    Err(last)
 }

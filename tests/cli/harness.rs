@@ -188,7 +188,7 @@ impl Scope {
 
     fn arguments<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
         let (subcommand, rest) = arguments.split_first().expect("a subcommand is named");
-        let mut all = vec![*subcommand, "--udp-port", &self.port];
+        let mut all = vec![*subcommand, "--transport", "udp", "--udp-port", &self.port];
         all.extend(rest);
         all
     }

@@ -159,10 +159,37 @@ fn what_is_missing_or_refused_is_said_at_once() {
         "{}",
         run.stderr
     );
+    let two = ["registrar", "--asap", "127.0.0.8", "--asap", "127.0.0.9"];
+    let run = scope.run(&two, b"");
+    assert_eq!(run.status, Some(1));
+    assert!(
+        run.stderr.contains("SCTP over UDP has one local address"),
+        "{}",
+        run.stderr
+    );
     let run = scope.run(&["registrar", "--asap", "192.0.2.1"], b"");
     assert_eq!(run.status, Some(1));
     assert!(
         run.stderr.contains("not an address of this host"),
+        "{}",
+        run.stderr
+    );
+}
+
+/// Kernel SCTP was asked for: it is not replaced by something else.
+#[test]
+fn a_kernel_without_sctp_is_said() {
+    let arguments = ["resolve", "nobody", "--transport", "kernel"];
+    let run = crate::harness::run(&arguments, b"");
+    assert_eq!(run.status, Some(1));
+    assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+    let expected = [
+        "this kernel has no SCTP: load the module sctp, or use SCTP over UDP (--transport udp)",
+        // It has.
+        "no registrar answers at 127.0.0.1:3863",
+    ];
+    assert!(
+        expected.iter().any(|part| run.stderr.contains(part)),
         "{}",
         run.stderr
     );

@@ -3,7 +3,7 @@
 use crate::harness::run;
 
 /// Arguments, and what the line says.
-const MISTAKES: [(&[&str], &str); 20] = [
+const MISTAKES: [(&[&str], &str); 22] = [
     (&[], "rserpool: say what to do: registrar, element, resolve"),
     (&["regsitrar"], "unrecognized subcommand 'regsitrar'"),
     (&["--verbose"], "unexpected argument '--verbose'"),
@@ -20,6 +20,14 @@ const MISTAKES: [(&[&str], &str); 20] = [
     (
         &["registrar", "--dialect", "klingon"],
         "[possible values: rfc, rsplib]",
+    ),
+    (
+        &["registrar", "--transport", "tcp"],
+        "[possible values: kernel, udp, auto]",
+    ),
+    (
+        &["registrar", "--asap", "127.0.0.1", "--asap", "127.0.0.2:9"],
+        "another port than the first one, 3863",
     ),
     (
         &["registrar", "--udp-port", "65536"],

@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::io;
 
 use rserpool_core::{Action, End};
-use rserpool_tokio::{Options, Stopped};
+use rserpool_tokio::{Options, Stopped, TransportKind};
 
 use crate::probe::{PORT, PPID, Pair, Peer, Seen, free_port, user};
 
@@ -105,7 +105,8 @@ async fn an_association_that_is_up_is_connected_again() {
     let udp_port = free_port(LOCALHOST);
     let ends = [1, 2].map(|host| {
         let mut options = Options::element(PORT);
-        options.local = Some(Ipv4Addr::new(127, 0, 0, host).into());
+        options.transport = TransportKind::Udp;
+        options.local = vec![Ipv4Addr::new(127, 0, 0, host).into()];
         options.udp_port = udp_port;
         options.peer_udp_port = udp_port;
         Peer::start(&options)
@@ -129,6 +130,7 @@ async fn over_ipv6() {
 #[tokio::test]
 async fn each_endpoint_takes_the_next_free_loopback_address() {
     let mut options = Options::element(PORT);
+    options.transport = TransportKind::Udp;
     options.udp_port = free_port(Ipv4Addr::new(127, 0, 0, 2).into());
     let first = options.bind().expect("an address is free");
     let second = options.bind().expect("an address is free");
@@ -137,7 +139,7 @@ async fn each_endpoint_takes_the_next_free_loopback_address() {
     drop(first);
     let third = options.bind().expect("an address is free");
     assert_eq!(third.local().ip(), Ipv4Addr::new(127, 0, 0, 2));
-    options.local = Some(third.local().ip());
+    options.local = vec![third.local().ip()];
     let error = options.bind().err().expect("it is taken");
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
 }

@@ -3,7 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr};
 
 use rserpool_core::{Action, Dialect, Ppid};
-use rserpool_tokio::Options;
+use rserpool_tokio::{Options, TransportKind};
 
 use crate::probe::{PORT, Peer, Seen, free_port};
 
@@ -13,7 +13,8 @@ async fn an_announcement_reaches_the_members_of_the_group() {
         let [mut sender, mut receiver] = [1, 2].map(|host| {
             let ip: IpAddr = Ipv4Addr::new(127, 0, 0, host).into();
             let mut options = Options::element(PORT);
-            options.local = Some(ip);
+            options.transport = TransportKind::Udp;
+            options.local = vec![ip];
             options.udp_port = free_port(ip);
             options.multicast = Some(dialect);
             Peer::over(options.bind().unwrap_or_else(|error| {

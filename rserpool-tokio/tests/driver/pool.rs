@@ -7,7 +7,7 @@ use rserpool_core::registrar::{self, Registrar};
 use rserpool_core::user::{self, PoolUser};
 use rserpool_core::wire::{List, Policy, SctpTransport, Transport, TransportBuf, TransportUse};
 use rserpool_core::{ASAP_PORT, Instant, PoolHandle, Ppid};
-use rserpool_tokio::{Bound, Handle, Options, seed};
+use rserpool_tokio::{Bound, Handle, Options, TransportKind, seed};
 use tokio::time::timeout;
 
 use crate::probe::{PATIENCE, PORT, free_port};
@@ -17,7 +17,8 @@ const POOL: &str = "EchoPool";
 const HOME: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ASAP_PORT);
 
 fn bind(mut options: Options, ip: IpAddr, udp_port: u16) -> Bound {
-    options.local = Some(ip);
+    options.transport = TransportKind::Udp;
+    options.local = vec![ip];
     options.udp_port = udp_port;
     options.peer_udp_port = udp_port;
     options.bind().expect("the address is free")
@@ -84,6 +85,7 @@ async fn a_user_finds_an_element_and_talks_to_it() {
     let mut config = user::Config::default();
     config.hunt.registrars = vec![HOME];
     let mut options = Options::user();
+    options.transport = TransportKind::Udp;
     options.peer_udp_port = udp_port;
     let bound = options.bind().expect("any port is free");
     let (user, mut events) = bound.drive(PoolUser::new(config, seed().unwrap())).spawn();

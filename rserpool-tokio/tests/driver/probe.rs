@@ -8,7 +8,7 @@ use std::net::UdpSocket;
 
 use bytes::Bytes;
 use rserpool_core::{Action, AssocId, End, Input, Instant, Machine, Ppid};
-use rserpool_tokio::{Bound, Events, Handle, Options};
+use rserpool_tokio::{Bound, Events, Handle, Options, TransportKind};
 use tokio::time::timeout;
 
 /// Nothing takes longer, also on a busy machine.
@@ -175,7 +175,8 @@ impl Pair {
     pub(crate) async fn at(ip: IpAddr, event_capacity: usize) -> Self {
         let udp_port = free_port(ip);
         let mut options = Options::element(PORT);
-        options.local = Some(ip);
+        options.transport = TransportKind::Udp;
+        options.local = vec![ip];
         options.udp_port = udp_port;
         options.event_capacity = event_capacity;
         let mut called = Peer::start(&options);
@@ -193,7 +194,8 @@ impl Pair {
 /// The options of one who calls.
 pub(crate) fn user(ip: IpAddr, peer_udp_port: u16) -> Options {
     let mut options = Options::user();
-    options.local = Some(ip);
+    options.transport = TransportKind::Udp;
+    options.local = vec![ip];
     options.peer_udp_port = peer_udp_port;
     options
 }

@@ -1,0 +1,466 @@
+//! SCTP of the Linux kernel: a one-to-many socket for each SCTP port.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use core::net::{IpAddr, SocketAddr};
+use std::collections::HashMap;
+use std::io;
+
+use bytes::Bytes;
+use rserpool_core::{AssocId, End, Ppid};
+use rserpool_sctp::{
+    AssociationId, AssociationState, Family, Inbox, Init, Notification, Received, Rto, Socket,
+};
+use rserpool_udp_sctp::Config;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::{Arrival, MAX_HELD};
+use crate::{MAX_MESSAGE_SIZE, Options};
+
+mod outbound;
+
+use self::outbound::{Outbound, SHARE};
+
+/// One SCTP port.
+struct Port {
+    socket: AsyncFd<Socket>,
+    number: u16,
+    /// How many bytes an association is given at once; see [`outbound`].
+    share: usize,
+    inbox: Inbox,
+    /// Associations with something to send, in order.
+    ready: VecDeque<AssocId>,
+    /// Those that the socket had no room for.
+    full: Vec<AssocId>,
+}
+
+/// The kernel's name for an association: the index of its port, and its number there.
+type KernelName = (usize, AssociationId);
+
+/// An association that is up.
+struct Association {
+    name: KernelName,
+    remote: Vec<SocketAddr>,
+    /// How many streams the peer takes.
+    streams: u16,
+    outbound: Outbound,
+}
+
+/// The transport of one endpoint.
+pub(crate) struct Kernel {
+    /// The port of ASAP and of everything else, and the one of ENRP, if any.
+    ports: Vec<Port>,
+    addresses: Vec<IpAddr>,
+    max_associations: usize,
+    /// The name of the next association.
+    next: u64,
+    names: HashMap<KernelName, AssocId>,
+    open: BTreeMap<AssocId, Association>,
+    /// The addresses that each attempt was asked for with.
+    asked: HashMap<KernelName, Vec<SocketAddr>>,
+    arrivals: VecDeque<Arrival>,
+    /// How many messages wait, in all.
+    queued: usize,
+}
+
+impl Kernel {
+    /// Whether there is kernel SCTP.
+    pub(super) fn probe() -> io::Result<()> {
+        Ok(rserpool_sctp::probe()?)
+    }
+
+    /// Binds the addresses at all ports.
+    pub(super) fn bind(options: &Options, addresses: &[IpAddr]) -> io::Result<Self> {
+        let config = Config::default();
+        let mut ports = vec![Port::bind(options.sctp_port, addresses, &config)?];
+        if let Some(enrp) = options.enrp_port {
+            ports.push(Port::bind(Some(enrp), addresses, &config)?);
+        }
+        Ok(Self {
+            ports,
+            addresses: addresses.to_vec(),
+            max_associations: config.max_associations,
+            next: 0,
+            names: HashMap::new(),
+            open: BTreeMap::new(),
+            asked: HashMap::new(),
+            arrivals: VecDeque::new(),
+            queued: 0,
+        })
+    }
+
+    pub(super) fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
+    }
+
+    pub(super) fn local(&self) -> SocketAddr {
+        SocketAddr::new(self.addresses[0], self.ports[0].number)
+    }
+
+    /// Opens an association to those addresses that the local ones can reach.
+    pub(super) fn connect(&mut self, ppid: Ppid, remote: &[SocketAddr]) {
+        let Some(&asked) = remote.first() else {
+            return;
+        };
+        let index = usize::from(ppid == Ppid::ENRP && self.ports.len() > 1);
+        if let Err(error) = self.call(index, asked, remote) {
+            tracing::debug!(remote = %asked, %error, "cannot connect");
+            let failed = Arrival::ConnectFailed { remote: asked };
+            self.arrivals.push_back(failed);
+        }
+    }
+
+    fn call(&mut self, index: usize, asked: SocketAddr, remote: &[SocketAddr]) -> io::Result<()> {
+        let port = &self.ports[index];
+        let reachable = |to: &&SocketAddr| {
+            let own = self.addresses.contains(&to.ip()) && to.port() == port.number;
+            !own && self.addresses.iter().any(|ip| ip.is_ipv4() == to.is_ipv4())
+        };
+        let targets: Vec<_> = remote.iter().filter(reachable).copied().collect();
+        if targets.is_empty() {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        }
+        let socket = port.socket.get_ref();
+        let id = match socket.connect(&targets) {
+            Ok(id) => id,
+            // There is one, or the peer is calling as well.
+            Err(error) if matches!(error.raw_os_error(), Some(EISCONN | EALREADY)) => {
+                let found = targets.iter().find_map(|to| socket.association(*to).ok());
+                found.ok_or(error)?
+            }
+            Err(error) => return Err(error),
+        };
+        let name = (index, id);
+        match self.names.get(&name) {
+            // It is up already: that is the answer.
+            Some(&association) => {
+                let known = self.open.get(&association);
+                let mut remote = known.map_or(Vec::new(), |known| known.remote.clone());
+                add(&mut remote, &[asked]);
+                self.arrivals.push_back(Arrival::Connected {
+                    association,
+                    remote,
+                });
+            }
+            None => self.asked.entry(name).or_default().push(asked),
+        }
+        Ok(())
+    }
+
+    pub(super) fn send(
+        &mut self,
+        association: AssocId,
+        (ppid, stream): (Ppid, u16),
+        bytes: &Bytes,
+    ) -> bool {
+        let Some(known) = self.open.get_mut(&association) else {
+            return false;
+        };
+        let good = (1..=MAX_MESSAGE_SIZE).contains(&bytes.len()) && stream < known.streams;
+        if !good {
+            return false;
+        }
+        if known.outbound.closing {
+            // The end that follows says so.
+            return true;
+        }
+        if known.outbound.bytes + bytes.len() > MAX_HELD {
+            tracing::warn!(remote = ?known.remote, "the peer takes no messages; giving it up");
+            self.abort(association);
+            return false;
+        }
+        if known.outbound.push((ppid, stream, bytes.clone())) {
+            self.ports[known.name.0].ready.push_back(association);
+        }
+        self.queued += 1;
+        if self.queued >= Socket::BATCH && !self.ports[known.name.0].ready.is_empty() {
+            self.flush();
+        }
+        true
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.queued > 0
+    }
+
+    pub(super) fn close(&mut self, association: AssocId) {
+        let Some(known) = self.open.get_mut(&association) else {
+            return;
+        };
+        known.outbound.closing = true;
+        if known.outbound.is_empty() {
+            let (index, id) = known.name;
+            close(self.ports[index].socket.get_ref(), id);
+        }
+    }
+
+    /// What has come before the end is still told.
+    pub(super) fn abort(&mut self, association: AssocId) {
+        if let Some(known) = self.open.get_mut(&association) {
+            self.queued -= known.outbound.clear();
+            known.outbound.closing = true;
+            let (index, id) = known.name;
+            if let Err(error) = self.ports[index].socket.get_ref().abort(id) {
+                // It has ended, which is on its way here.
+                tracing::debug!(?association, %error, "not aborted");
+            }
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    pub(super) fn close_all(&mut self) {
+        let open: Vec<_> = self.open.keys().copied().collect();
+        for association in open {
+            self.close(association);
+        }
+    }
+
+    pub(super) fn poll_arrival(&mut self) -> Option<Arrival> {
+        loop {
+            if let Some(arrival) = self.arrivals.pop_front() {
+                return Some(arrival);
+            }
+            let mut ports = self.ports.iter_mut().enumerate();
+            let (index, received) =
+                ports.find_map(|(index, port)| Some((index, port.inbox.next()?)))?;
+            self.translate(index, received);
+        }
+    }
+
+    fn translate(&mut self, index: usize, received: Received) {
+        let name = |id| (index, id);
+        match received {
+            Received::Message {
+                association,
+                stream,
+                ppid,
+                bytes,
+            } => {
+                if let Some(&association) = self.names.get(&name(association)) {
+                    self.arrivals.push_back(Arrival::Message {
+                        association,
+                        ppid: Ppid(ppid),
+                        stream,
+                        bytes,
+                    });
+                }
+            }
+            Received::Notification { notification, peer } => match notification {
+                Notification::AssociationChange {
+                    association: id,
+                    state,
+                    outbound_streams,
+                    ..
+                } => match state {
+                    AssociationState::Up => self.up(name(id), peer, outbound_streams),
+                    AssociationState::Restarted => {
+                        self.down(name(id), End::Lost);
+                        self.up(name(id), peer, outbound_streams);
+                    }
+                    AssociationState::Closed => self.down(name(id), End::Closed),
+                    _ => self.down(name(id), End::Lost),
+                },
+                Notification::SenderDry { association } => self.on_dry(name(association)),
+                // A fragment is told of only when its association ends, which is told first.
+                Notification::SendFailed {
+                    association,
+                    ppid,
+                    whole: true,
+                    bytes,
+                    ..
+                } => {
+                    if let Some(&association) = self.names.get(&name(association)) {
+                        self.arrivals.push_back(Arrival::SendFailed {
+                            association,
+                            ppid: Ppid(ppid),
+                            bytes,
+                        });
+                    }
+                }
+                other => tracing::debug!(?other, "the kernel tells"),
+            },
+        }
+    }
+
+    fn up(&mut self, name: KernelName, peer: Option<SocketAddr>, streams: u16) {
+        if self.names.contains_key(&name) {
+            return;
+        }
+        let (index, id) = name;
+        let socket = self.ports[index].socket.get_ref();
+        // It may have ended meanwhile; then only the notification knows an address.
+        let mut remote = socket.peer_addresses(id).unwrap_or_default();
+        if remote.is_empty() {
+            remote.extend(peer);
+        }
+        if remote.is_empty() || self.open.len() >= self.max_associations {
+            tracing::debug!(?remote, "too many associations, or it has ended");
+            // Its end is told, and is the answer to those who asked.
+            let _ = socket.abort(id);
+            return;
+        }
+        add(&mut remote, &self.asked.remove(&name).unwrap_or_default());
+        let association = AssocId(self.next);
+        self.next += 1;
+        self.names.insert(name, association);
+        let known = Association {
+            name,
+            remote: remote.clone(),
+            streams,
+            outbound: Outbound::default(),
+        };
+        self.open.insert(association, known);
+        self.arrivals.push_back(Arrival::Connected {
+            association,
+            remote,
+        });
+    }
+
+    /// An association has ended, or did not come up.
+    fn down(&mut self, name: KernelName, end: End) {
+        for remote in self.asked.remove(&name).unwrap_or_default() {
+            self.arrivals.push_back(Arrival::ConnectFailed { remote });
+        }
+        let Some(association) = self.names.remove(&name) else {
+            return;
+        };
+        if let Some(mut known) = self.open.remove(&association) {
+            self.queued -= known.outbound.clear();
+        }
+        self.arrivals
+            .push_back(Arrival::Disconnected { association, end });
+    }
+
+    pub(super) async fn ready(&self, room: bool) -> io::Result<()> {
+        let second = async {
+            match self.ports.get(1) {
+                Some(port) => port.ready(room).await,
+                None => core::future::pending().await,
+            }
+        };
+        tokio::select! {
+            result = self.ports[0].ready(room) => result,
+            result = second => result,
+        }
+    }
+
+    pub(super) fn receive(&mut self, room: bool) {
+        for port in &mut self.ports {
+            let writable = port.socket.try_io(Interest::WRITABLE, |_| Ok(()));
+            if writable.is_ok() {
+                port.ready.extend(port.full.drain(..));
+            }
+            if room {
+                port.receive();
+            }
+        }
+    }
+}
+
+impl Port {
+    /// The buffers of a socket; the kernel grants what it may.
+    const BUFFER: usize = 4 << 20;
+
+    /// A socket at that port; one that is called, unless any port will do.
+    fn bind(port: Option<u16>, addresses: &[IpAddr], config: &Config) -> io::Result<Self> {
+        let at = |ip: &IpAddr| SocketAddr::new(*ip, port.unwrap_or(0));
+        let addresses: Vec<_> = addresses.iter().map(at).collect();
+        let socket = Socket::new(Family::of(&addresses))?;
+        configure(&socket, config)?;
+        socket.set_buffers(Self::BUFFER, Self::BUFFER)?;
+        socket.bind(&addresses)?;
+        if port.is_some() {
+            socket.listen()?;
+        }
+        #[expect(
+            deprecated,
+            reason = "its heir is unsafe, for types whose descriptor changes; this socket owns one as long as it lives"
+        )]
+        let watched = AsyncFd::new(socket)?;
+        let socket = watched.get_ref();
+        Ok(Self {
+            number: socket.port()?,
+            share: (socket.send_buffer()? / SHARE).max(MAX_MESSAGE_SIZE),
+            inbox: Inbox::new(MAX_MESSAGE_SIZE),
+            socket: watched,
+            ready: VecDeque::new(),
+            full: Vec::new(),
+        })
+    }
+
+    async fn ready(&self, room: bool) -> io::Result<()> {
+        let interest = match (room, !self.full.is_empty()) {
+            (true, true) => Interest::READABLE | Interest::WRITABLE,
+            (true, false) => Interest::READABLE,
+            (false, true) => Interest::WRITABLE,
+            (false, false) => core::future::pending().await,
+        };
+        self.socket.ready(interest).await.map(|_| ())
+    }
+
+    /// One system call; what follows has its turn later.
+    fn receive(&mut self) {
+        let inbox = &mut self.inbox;
+        let _ = self.socket.try_io(Interest::READABLE, |socket| {
+            match socket.receive(inbox) {
+                Ok(true) => Ok(()),
+                // The socket is empty; to ask once more would tell nothing new.
+                Ok(false) => Err(io::ErrorKind::WouldBlock.into()),
+                Err(error) => {
+                    if error.kind() != io::ErrorKind::WouldBlock {
+                        tracing::debug!(%error, "not received");
+                    }
+                    Err::<(), _>(io::ErrorKind::WouldBlock.into())
+                }
+            }
+        });
+    }
+}
+
+const EISCONN: i32 = 106;
+const EALREADY: i32 = 114;
+
+/// The same values as over UDP, as far as the kernel has them: a peer that is silent is dead within 5 seconds.
+fn configure(socket: &Socket, config: &Config) -> io::Result<()> {
+    let future = AssociationId::FUTURE;
+    let bounded = |count: u32| u16::try_from(count).unwrap_or(u16::MAX);
+    let retransmissions = bounded(config.association_max_retransmissions);
+    socket.set_nodelay(true)?;
+    socket.set_rto(
+        future,
+        Rto {
+            initial: config.rto_initial,
+            min: config.rto_min,
+            max: config.rto_max,
+        },
+    )?;
+    socket.set_max_retransmissions(future, retransmissions)?;
+    // The kernel waits for this time and the retransmission time-out.
+    let heartbeat = config.heartbeat_interval.saturating_sub(config.rto_max);
+    socket.set_heartbeat(future, heartbeat, retransmissions)?;
+    socket.set_init(Init {
+        outbound_streams: config.streams,
+        inbound_streams: config.streams,
+        attempts: bounded(config.max_init_retransmissions),
+        max_timeout: config.rto_max,
+    })
+}
+
+/// Closes an association; one that has ended already says so by itself.
+fn close(socket: &Socket, id: AssociationId) {
+    if let Err(error) = socket.close(id) {
+        tracing::debug!(?id, %error, "not closed");
+    }
+}
+
+/// Adds what is not there yet.
+fn add(addresses: &mut Vec<SocketAddr>, more: &[SocketAddr]) {
+    for address in more {
+        if !addresses.contains(address) {
+            addresses.push(*address);
+        }
+    }
+}

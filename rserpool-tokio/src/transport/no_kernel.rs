@@ -1,0 +1,78 @@
+//! Systems without the SCTP of Linux: there is no such transport.
+
+use core::net::{IpAddr, SocketAddr};
+use std::io;
+
+use bytes::Bytes;
+use rserpool_core::{AssocId, Ppid};
+
+use super::Arrival;
+use crate::Options;
+
+/// There is none.
+pub(crate) enum Kernel {}
+
+impl Kernel {
+    pub(super) fn probe() -> io::Result<()> {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "kernel SCTP is for Linux: use SCTP over UDP (--transport udp)",
+        ))
+    }
+
+    pub(super) fn bind(_: &Options, _: &[IpAddr]) -> io::Result<Self> {
+        Self::probe().and(Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    pub(super) fn addresses(&self) -> &[IpAddr] {
+        match *self {}
+    }
+
+    pub(super) fn local(&self) -> SocketAddr {
+        match *self {}
+    }
+
+    pub(super) fn connect(&mut self, _: Ppid, _: &[SocketAddr]) {
+        match *self {}
+    }
+
+    pub(super) fn send(&mut self, _: AssocId, _: (Ppid, u16), _: &Bytes) -> bool {
+        match *self {}
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        match *self {}
+    }
+
+    pub(super) fn close(&mut self, _: AssocId) {
+        match *self {}
+    }
+
+    pub(super) fn abort(&mut self, _: AssocId) {
+        match *self {}
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        match *self {}
+    }
+
+    pub(super) fn close_all(&mut self) {
+        match *self {}
+    }
+
+    pub(super) fn poll_arrival(&mut self) -> Option<Arrival> {
+        match *self {}
+    }
+
+    pub(super) fn flush(&mut self) {
+        match *self {}
+    }
+
+    pub(super) async fn ready(&self, _: bool) -> io::Result<()> {
+        match *self {}
+    }
+
+    pub(super) fn receive(&mut self, _: bool) {
+        match *self {}
+    }
+}

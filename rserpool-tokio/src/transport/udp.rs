@@ -1,0 +1,404 @@
+//! SCTP over one UDP socket.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use core::net::{IpAddr, SocketAddr};
+use std::collections::HashMap;
+use std::io;
+use std::time::Instant;
+
+use bytes::Bytes;
+use rserpool_core::{AssocId, End, Ppid};
+use rserpool_udp_sctp::{AssociationId, Config, Event, Reason, SendError, Stack, Transmit};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::UdpSocket;
+
+use super::{Arrival, MAX_HELD};
+use crate::{MAX_MESSAGE_SIZE, Options};
+
+/// Messages to a peer whose send buffer is full, in order.
+#[derive(Default)]
+struct Held {
+    messages: VecDeque<(Ppid, u16, Bytes)>,
+    bytes: usize,
+    /// Whether the association shall close when they are sent.
+    closing: bool,
+}
+
+impl Held {
+    fn push(&mut self, message: (Ppid, u16, Bytes)) {
+        self.bytes += message.2.len();
+        self.messages.push_back(message);
+    }
+}
+
+/// The transport of one endpoint.
+pub(crate) struct Udp {
+    socket: UdpSocket,
+    local: SocketAddr,
+    stack: Stack,
+    sctp_port: Option<u16>,
+    enrp_port: Option<u16>,
+    /// The next port of an endpoint that is not called.
+    next_port: u16,
+    /// The associations that are up, with the peer's address.
+    open: BTreeMap<AssocId, (AssociationId, SocketAddr)>,
+    /// The address that each attempt was asked for with.
+    asked: HashMap<AssociationId, SocketAddr>,
+    arrivals: VecDeque<Arrival>,
+    held: BTreeMap<AssocId, Held>,
+    /// The packet that the socket had no room for.
+    blocked: Option<Transmit>,
+    buffer: Box<[u8]>,
+    /// Datagrams taken since there was room for what is in them.
+    unread: usize,
+}
+
+impl Udp {
+    /// The longest UDP payload.
+    const MAX_DATAGRAM: usize = 65_536;
+    /// How many datagrams are taken from the socket before anything else gets its turn.
+    const BATCH: usize = 64;
+    /// While events wait for their reader, the stack keeps its messages, which closes the windows of the peers; its packets
+    /// are taken all the same, so that peers do not think that it is dead. What else they can make it keep is bounded by the
+    /// number of datagrams that are taken.
+    const MAX_UNREAD: usize = 1 << 16;
+    /// The ports for associations that need one of their own (RFC 6335 §6).
+    const EPHEMERAL: core::ops::RangeInclusive<u16> = 49_152..=65_535;
+
+    /// Binds the one address that SCTP over UDP has.
+    pub(super) fn bind(
+        options: &Options,
+        addresses: &[IpAddr],
+        seed: [u8; 32],
+    ) -> io::Result<Self> {
+        let [local] = addresses else {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "SCTP over UDP has one local address",
+            ));
+        };
+        let socket = bind_udp(SocketAddr::new(*local, options.udp_port))?;
+        Self::over(socket, options, seed)
+    }
+
+    fn over(socket: UdpSocket, options: &Options, seed: [u8; 32]) -> io::Result<Self> {
+        let local = socket.local_addr()?;
+        let mut config = Config::default();
+        config.udp_port = options.peer_udp_port;
+        config.max_message_size = MAX_MESSAGE_SIZE;
+        let mut stack = Stack::new(local.ip(), config, seed);
+        for port in options.sctp_port.into_iter().chain(options.enrp_port) {
+            stack.listen(port).map_err(io::Error::other)?;
+        }
+        let span = Self::EPHEMERAL.end() - Self::EPHEMERAL.start();
+        let start = u16::from_be_bytes([seed[0], seed[1]]) % span;
+        Ok(Self {
+            socket,
+            local,
+            stack,
+            sctp_port: options.sctp_port,
+            enrp_port: options.enrp_port,
+            next_port: Self::EPHEMERAL.start() + start,
+            open: BTreeMap::new(),
+            asked: HashMap::new(),
+            arrivals: VecDeque::new(),
+            held: BTreeMap::new(),
+            blocked: None,
+            buffer: vec![0; Self::MAX_DATAGRAM].into_boxed_slice(),
+            unread: 0,
+        })
+    }
+
+    pub(super) fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
+        self.stack.poll_timeout()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.stack.handle_timeout(now);
+    }
+
+    /// Opens an association to the first address of the local family, from the port of that protocol.
+    pub(super) fn connect(&mut self, now: Instant, ppid: Ppid, remote: &[SocketAddr]) {
+        let Some(&asked) = remote.first() else {
+            return;
+        };
+        let reachable = |address: &&SocketAddr| address.is_ipv4() == self.local.is_ipv4();
+        let target = remote.iter().find(reachable).copied();
+        let port = self.local_port(ppid);
+        let opened = target.map(|target| self.stack.connect(now, port, target));
+        match opened {
+            Some(Ok(id)) => match self.open.get(&name(id)) {
+                // It is up already: that is the answer.
+                Some((_, remote)) => self.arrivals.push_back(Arrival::Connected {
+                    association: name(id),
+                    remote: vec![*remote, asked],
+                }),
+                None => {
+                    self.asked.insert(id, asked);
+                }
+            },
+            Some(Err(error)) => {
+                tracing::debug!(remote = %asked, %error, "cannot connect");
+                self.arrivals
+                    .push_back(Arrival::ConnectFailed { remote: asked });
+            }
+            None => {
+                tracing::debug!(remote = %asked, "no address of the local family");
+                self.arrivals
+                    .push_back(Arrival::ConnectFailed { remote: asked });
+            }
+        }
+    }
+
+    fn local_port(&mut self, ppid: Ppid) -> u16 {
+        let fixed = if ppid == Ppid::ENRP {
+            self.enrp_port
+        } else {
+            self.sctp_port
+        };
+        fixed.unwrap_or_else(|| {
+            let port = self.next_port;
+            self.next_port = if port == *Self::EPHEMERAL.end() {
+                *Self::EPHEMERAL.start()
+            } else {
+                port + 1
+            };
+            port
+        })
+    }
+
+    /// Sends a message; says whether it was taken. Where the send buffer is full, the message waits for room in it. A peer that
+    /// lets too much wait is given up: a message less would be a gap in a reliable stream.
+    pub(super) fn send(
+        &mut self,
+        now: Instant,
+        association: AssocId,
+        (ppid, stream): (Ppid, u16),
+        bytes: &Bytes,
+    ) -> bool {
+        let Some(&(id, remote)) = self.open.get(&association) else {
+            return false;
+        };
+        if let Some(held) = self.held.get_mut(&association) {
+            if held.bytes + bytes.len() > MAX_HELD {
+                tracing::warn!(%remote, "the peer takes no messages; giving it up");
+                self.abort(now, association);
+                return false;
+            }
+            held.push((ppid, stream, bytes.clone()));
+            return true;
+        }
+        match self.stack.send(now, id, stream, ppid.0, bytes) {
+            Ok(()) => true,
+            // The peer has closed it; the end that follows says so. It is no failure that would be one more reason to abort.
+            Err(SendError::Closing) => true,
+            Err(SendError::BufferFull) => {
+                let held = self.held.entry(association).or_default();
+                held.push((ppid, stream, bytes.clone()));
+                true
+            }
+            Err(error) => {
+                tracing::debug!(?association, %error, "message not sent");
+                false
+            }
+        }
+    }
+
+    /// Whether messages wait for room in a send buffer.
+    pub(super) fn is_full(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// There is room in the send buffer again.
+    fn send_held(&mut self, now: Instant, association: AssocId) {
+        let Some(&(id, _)) = self.open.get(&association) else {
+            return;
+        };
+        let Some(mut held) = self.held.remove(&association) else {
+            return;
+        };
+        while let Some((ppid, stream, bytes)) = held.messages.pop_front() {
+            match self.stack.send(now, id, stream, ppid.0, &bytes) {
+                Ok(()) | Err(SendError::Closing) => held.bytes -= bytes.len(),
+                Err(SendError::BufferFull) => {
+                    held.messages.push_front((ppid, stream, bytes));
+                    self.held.insert(association, held);
+                    return;
+                }
+                Err(error) => {
+                    tracing::debug!(?association, %error, "message not sent");
+                    self.arrivals.push_back(Arrival::SendFailed {
+                        association,
+                        ppid,
+                        bytes,
+                    });
+                }
+            }
+        }
+        if held.closing {
+            self.stack.close(now, id);
+        }
+    }
+
+    /// Closes an association after what waits has been sent.
+    pub(super) fn close(&mut self, now: Instant, association: AssocId) {
+        if let Some(held) = self.held.get_mut(&association) {
+            held.closing = true;
+        } else if let Some((id, _)) = self.open.get(&association) {
+            self.stack.close(now, *id);
+        }
+    }
+
+    pub(super) fn abort(&mut self, now: Instant, association: AssocId) {
+        if let Some((id, _)) = self.open.get(&association) {
+            self.stack.abort(now, *id);
+        }
+    }
+
+    /// Whether any association is up.
+    pub(super) fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    pub(super) fn close_all(&mut self, now: Instant) {
+        let open: Vec<_> = self.open.keys().copied().collect();
+        for association in open {
+            self.close(now, association);
+        }
+    }
+
+    pub(super) fn poll_arrival(&mut self, now: Instant) -> Option<Arrival> {
+        loop {
+            if let Some(arrival) = self.arrivals.pop_front() {
+                return Some(arrival);
+            }
+            let event = self.stack.poll_event()?;
+            let arrival = self.translate(now, event);
+            self.arrivals.extend(arrival);
+        }
+    }
+
+    fn translate(&mut self, now: Instant, event: Event) -> Option<Arrival> {
+        Some(match event {
+            Event::Connected { id, remote, .. } => {
+                self.open.insert(name(id), (id, remote));
+                let mut addresses = vec![remote];
+                addresses.extend(self.asked.remove(&id).filter(|asked| *asked != remote));
+                Arrival::Connected {
+                    association: name(id),
+                    remote: addresses,
+                }
+            }
+            Event::ConnectFailed { id, remote, .. } => Arrival::ConnectFailed {
+                remote: self.asked.remove(&id).unwrap_or(remote),
+            },
+            Event::Disconnected { id, reason } => {
+                self.open.remove(&name(id));
+                self.held.remove(&name(id));
+                Arrival::Disconnected {
+                    association: name(id),
+                    end: match reason {
+                        Reason::Closed => End::Closed,
+                        _ => End::Lost,
+                    },
+                }
+            }
+            Event::Message {
+                id,
+                stream,
+                ppid,
+                bytes,
+            } => Arrival::Message {
+                association: name(id),
+                ppid: Ppid(ppid),
+                stream,
+                bytes,
+            },
+            Event::Writable { id } => {
+                self.send_held(now, name(id));
+                return None;
+            }
+        })
+    }
+
+    /// Hands packets to the socket until there are none, or it has no room.
+    pub(super) fn flush(&mut self) {
+        while let Some(packet) = self.blocked.take().or_else(|| self.stack.poll_transmit()) {
+            match self.socket.try_send_to(&packet.payload, packet.to) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.blocked = Some(packet);
+                    return;
+                }
+                // SCTP repeats what is lost.
+                Err(error) => tracing::debug!(to = %packet.to, %error, "packet not sent"),
+            }
+        }
+    }
+
+    fn reads(&self, room: bool) -> bool {
+        room || self.unread < Self::MAX_UNREAD
+    }
+
+    /// Waits until the socket can be read, or takes what could not be sent.
+    pub(super) async fn ready(&self, room: bool) -> io::Result<()> {
+        match (self.reads(room), self.blocked.is_some()) {
+            (true, true) => tokio::select! {
+                result = self.socket.readable() => result,
+                result = self.socket.writable() => result,
+            },
+            (true, false) => self.socket.readable().await,
+            (false, true) => self.socket.writable().await,
+            (false, false) => core::future::pending().await,
+        }
+    }
+
+    /// Takes a batch of datagrams from the socket.
+    pub(super) fn receive(&mut self, now: Instant, room: bool) {
+        if !self.reads(room) {
+            return;
+        }
+        if room {
+            self.unread = 0;
+        }
+        for _ in 0..Self::BATCH {
+            match self.socket.try_recv_from(&mut self.buffer) {
+                Ok((length, from)) => {
+                    self.unread += usize::from(!room);
+                    self.stack
+                        .handle_datagram(now, from, &self.buffer[..length]);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    tracing::debug!(%error, "datagram not received");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The machine's name for an association.
+fn name(id: AssociationId) -> AssocId {
+    AssocId(id.as_u64())
+}
+
+/// Binds a UDP socket with room for bursts: 64 KiB messages are many datagrams.
+fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+    const BUFFER: usize = 4 << 20;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    // The kernel grants what it may; a smaller buffer is slower, not wrong.
+    let _ = socket.set_recv_buffer_size(BUFFER);
+    let _ = socket.set_send_buffer_size(BUFFER);
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    UdpSocket::from_std(socket.into())
+}

@@ -1,0 +1,86 @@
+//! The driver over the SCTP of a Linux kernel. Where the kernel has none: the error that says so, unless
+//! `RSERPOOL_KERNEL_SCTP=required` is set.
+#![cfg(target_os = "linux")]
+
+extern crate alloc;
+
+#[path = "kernel/flow.rs"]
+mod flow;
+#[path = "kernel/life.rs"]
+mod life;
+#[path = "kernel/pool.rs"]
+mod pool;
+#[path = "driver/probe.rs"]
+#[expect(dead_code, reason = "some of it is for SCTP over UDP")]
+mod probe;
+
+use core::net::IpAddr;
+use core::sync::atomic::{AtomicU16, Ordering};
+use std::io;
+
+use rserpool_core::AssocId;
+use rserpool_tokio::{Options, TransportKind};
+
+use crate::probe::{Peer, Seen};
+
+/// Whether there is something to test here.
+fn has_sctp() -> bool {
+    match kernel(Options::user(), &[]).bind() {
+        Ok(_) => true,
+        Err(error) => {
+            assert_eq!(error.kind(), io::ErrorKind::Unsupported, "{error}");
+            assert!(!is_required(), "{error}");
+            false
+        }
+    }
+}
+
+/// Whether this is the lab, which has SCTP, and where its network may be changed.
+fn is_required() -> bool {
+    std::env::var("RSERPOOL_KERNEL_SCTP").is_ok_and(|it| it == "required")
+}
+
+/// With kernel SCTP, at these addresses.
+fn kernel(mut options: Options, local: &[IpAddr]) -> Options {
+    options.transport = TransportKind::Kernel;
+    options.local = local.to_vec();
+    options
+}
+
+/// An SCTP port for each test.
+fn port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(5000);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Two ends with an association.
+struct Pair {
+    caller: Peer,
+    called: Peer,
+    to_called: AssocId,
+    to_caller: AssocId,
+}
+
+impl Pair {
+    /// The called one has room for so many events.
+    async fn at(local: &[IpAddr], event_capacity: usize) -> Self {
+        let mut options = kernel(Options::element(port()), local);
+        options.event_capacity = event_capacity;
+        let mut called = Peer::start(&options);
+        let mut caller = Peer::start(&kernel(Options::user(), local));
+        caller.connect(called.local).await;
+        Self {
+            to_called: caller.connected().await,
+            to_caller: called.connected().await,
+            caller,
+            called,
+        }
+    }
+}
+
+async fn message(peer: &mut Peer) -> bytes::Bytes {
+    match peer.next().await {
+        Seen::Message(_, _, _, bytes) => bytes,
+        other => panic!("no message but {other:?}"),
+    }
+}
