@@ -192,6 +192,9 @@ fn log(event: &Event) {
             pe_id,
             cause,
         } => tracing::warn!(pool = %pool_handle, element = %pe_id, %cause, "refused"),
+        Event::Moved { pool_handle, pe_id } => {
+            tracing::info!(pool = %pool_handle, element = %pe_id, "moved to another registrar");
+        }
         Event::PeerFound { server } => tracing::info!(registrar = %server, "peer found"),
         Event::PeerLost { server } => tracing::warn!(registrar = %server, "peer lost"),
         Event::TakenOver { server, elements } => {

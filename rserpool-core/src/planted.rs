@@ -54,8 +54,6 @@ bugs! {
     PageLosesLast,
     /// A table is said to be complete with each page.
     MoreForgotten,
-    /// An element of one's own is left to whoever calls it his.
-    RivalIsBelieved,
     /// A claimed element is not asked.
     ClaimsNotAsked,
     /// A claimed element is not told that it has a new home.

@@ -16,7 +16,8 @@
 //! | S16 takeover by the rules of two dialects | M9 | `registrars_that_disagree_on_who_wins_end_with_one_owner` |
 //! | S17 equal checksums of unequal states | no: it takes a forger between two registrars | `states_that_differ_under_the_same_checksum_are_made_equal` |
 //!
-//! S10, a flooder that comes back on a new association, is a matter of rates, and S12 to S14 are of TLS.
+//! S10, a flooder that comes back on a new association, is a matter of rates: `a_host_has_one_budget_on_whatever_association` in
+//! the core. S12 to S14 are of TLS.
 
 use bytes::Bytes;
 use rserpool_core::wire::enrp::{self, MessageBody, Pool, UpdateAction};

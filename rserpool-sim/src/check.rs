@@ -3,7 +3,7 @@
 //! | | what | where |
 //! |---|---|---|
 //! | I1 | checksums are what they would be if they were computed anew | `index`, of a sample of the events and at rest |
-//! | I2 | nobody is a member who was not registered, with values that were said; no member that lives, is reached and answers is removed by its home | `truth.rs`: every update, table and answer that is sent, every removal; all that is known, of a sample of the events and at rest |
+//! | I2 | nobody is a member who was not registered, with values that were said; no member that lives, is reached and answers is removed by its home | `truth.rs`: every update, table and answer that is sent, every removal and DEL_PE; all that is known, of a sample of the events and at rest |
 //! | I3 | indexes agree, an element has one home | `index` |
 //! | I4 | nothing grows beyond its cap | `caps`, after every event |
 //! | I5 | what is sent can be read, and says the same | `check_action` |
@@ -11,10 +11,11 @@
 //! | I7 | policies select as they should | tests of the core's `policy` and `tests/handlespace` (turns, order, χ² at p = 0.001), `tests/policies.rs` here |
 //! | I8 | no event goes on for ever | `World::spend`; a machine that does not return from one call hangs the test |
 //! | I9 | all registrars have the same full state | `divergence`, `disagreement` |
-//! | I10 | of all living elements and no dead one, each at the home that it takes for its own | `divergence` |
+//! | I10 | of all living elements and no dead one, each at the home that it takes for its own | `divergence`; how long a dead one may remain: `remains.rs` |
 //! | I11 | requests and sessions end | `run.rs` |
 //! | I12 | takeovers end | `run.rs`, `divergence` |
 //! | I13 | the same seed is the same world | `tests/seeds.rs`, and `tests/run` for debug and release |
+//! | I14 | known bugs are found | `tests/planted.rs` |
 
 use alloc::collections::{BTreeMap, BTreeSet};
 

@@ -390,6 +390,44 @@ impl World {
             .then(|| format!("I2: {element:?} is there, and is removed: {reason:?}"))
     }
 
+    /// The element of a registrar's own that a peer's DEL_PE is about.
+    pub(crate) fn endangered(&self, id: NodeId, input: &Input<'_>) -> Option<(PoolHandle, PeId)> {
+        let Input::Message {
+            ppid: Ppid::ENRP,
+            bytes,
+            ..
+        } = *input
+        else {
+            return None;
+        };
+        if bytes.first() != Some(&enrp::message_type::HANDLE_UPDATE) {
+            return None;
+        }
+        match enrp::decode(bytes).ok()?.message.body {
+            MessageBody::HandleUpdate {
+                action: UpdateAction::Delete,
+                pool_handle,
+                ref pool_element,
+                ..
+            } if self.owns(id, pool_handle, pool_element.id) => {
+                Some((pool_handle.into(), pool_element.id))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the element is in the registrar's handlespace, as its own.
+    pub(crate) fn owns(&self, id: NodeId, pool: &[u8], pe_id: PeId) -> bool {
+        let Role::Registrar(registrar) = &self.nodes[id.index()].role else {
+            return false;
+        };
+        let handlespace = registrar.handlespace();
+        let found = handlespace.find(pool, pe_id);
+        found
+            .and_then(|key| handlespace.get(key))
+            .is_some_and(|element| element.home == registrar.id())
+    }
+
     fn is_skewed(&self, id: NodeId) -> bool {
         self.nodes[id.index()].rate != 1000
     }

@@ -363,7 +363,13 @@ impl World {
             let remote = self.kernel.meet(id, delivery);
             if let Some(input) = input(delivery, &remote) {
                 self.witness(id, &input);
+                let endangered = self.endangered(id, &input);
                 self.nodes[id.index()].handle_input(self.now, input);
+                if let Some((pool, pe_id)) = endangered
+                    && !self.owns(id, pool.as_bytes(), pe_id)
+                {
+                    self.violation(&format!("I2: {id:?} let others delete element {}", pe_id.0));
+                }
             }
         }
         self.settle(id);

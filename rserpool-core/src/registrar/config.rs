@@ -220,6 +220,13 @@ pub enum Event {
         /// Why.
         reason: Removal,
     },
+    /// An element has another home now.
+    Moved {
+        /// The pool.
+        pool_handle: PoolHandle,
+        /// The element.
+        pe_id: PeId,
+    },
     /// A request was refused.
     Refused {
         /// The pool it was about.

@@ -245,9 +245,6 @@ impl Registrar {
 
     /// Whether an element of one's own is left to the peer that claims it.
     fn yields(&mut self, now: Instant, key: ElementKey, claimant: ServerId) -> bool {
-        if planted(Bug::RivalIsBelieved) {
-            return true;
-        }
         let watch = self.watches.get(&key);
         let (registered, up) = watch.map_or((false, false), |watch| {
             (watch.registered, watch.association.is_some())

@@ -318,6 +318,12 @@ impl Registrar {
     /// that it is none, and registers again; any other one does not mind.
     pub(super) fn let_go(&mut self, key: ElementKey) {
         self.tell_gone(key);
+        if let Some(element) = self.handlespace.get(key) {
+            self.actions.notify(Event::Moved {
+                pool_handle: element.pool.clone(),
+                pe_id: element.id,
+            });
+        }
         self.unwatch(key);
     }
 
