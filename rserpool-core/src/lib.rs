@@ -66,7 +66,7 @@ pub mod policy;
 pub mod registrar;
 mod rng;
 mod time;
-mod timers;
+pub mod timers;
 pub mod user;
 pub mod wire;
 

@@ -39,8 +39,8 @@ impl Rng {
 
     /// A value below `bound`, each equally likely; 0 where `bound` is 0.
     pub fn below(&mut self, bound: u128) -> u128 {
-        if bound == 0 {
-            return 0;
+        if let Ok(bound) = u64::try_from(bound) {
+            return self.below_u64(bound).into();
         }
         let zone = u128::MAX - (u128::MAX - bound + 1) % bound;
         loop {
@@ -51,18 +51,29 @@ impl Rng {
         }
     }
 
-    /// A value below `bound` for sizes and indices; 0 where `bound` is 0.
-    pub fn index(&mut self, bound: usize) -> usize {
-        let Some(bound) = u64::try_from(bound).ok().filter(|bound| *bound > 0) else {
-            return 0;
-        };
-        let zone = u64::MAX - (u64::MAX - bound + 1) % bound;
-        loop {
-            let draw = self.next_u64();
-            if draw <= zone {
-                return usize::try_from(draw % bound).unwrap_or(0);
+    /// A value below `bound`, each equally likely; 0 where `bound` is 0.
+    pub(crate) fn below_u64(&mut self, bound: u64) -> u64 {
+        // The high half of a product is below `bound`; a few draws are not used, so that all are equally likely.
+        let mut product = u128::from(self.next_u64()) * u128::from(bound);
+        if low_half(product) < bound {
+            let unused = bound.wrapping_neg() % bound;
+            while low_half(product) < unused {
+                product = u128::from(self.next_u64()) * u128::from(bound);
             }
         }
+        (product >> 64) as u64
+    }
+
+    /// A value of so many bits, at most 32.
+    pub(crate) fn bits(&mut self, bits: u32) -> u64 {
+        let draw = u64::from(self.0.next_u32());
+        draw >> (u32::BITS - bits.min(u32::BITS))
+    }
+
+    /// A value below `bound` for sizes and indices; 0 where `bound` is 0.
+    pub fn index(&mut self, bound: usize) -> usize {
+        let below = u64::try_from(bound).map(|bound| self.below_u64(bound));
+        below.map_or(0, |below| usize::try_from(below).unwrap_or(0))
     }
 
     /// `period` varied by up to ±50 % (RFC 5352 §3.5).
@@ -88,6 +99,11 @@ impl BuildHasher for HashKey {
     fn build_hasher(&self) -> SipHasher13 {
         SipHasher13::new_with_keys(self.0, self.1)
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the high half is cut off")]
+const fn low_half(product: u128) -> u64 {
+    product as u64
 }
 
 #[cfg(test)]

@@ -58,7 +58,11 @@ fn each_planted_bug_is_found() {
     let mut seeds = Vec::new();
     let mut missed = Vec::new();
     for &bug in Bug::ALL {
-        if std::env::var("ONLY").is_ok_and(|only| !only.split(',').any(|one| one == format!("{bug:?}"))) { continue; }
+        if std::env::var("ONLY")
+            .is_ok_and(|only| !only.split(',').any(|one| one == format!("{bug:?}")))
+        {
+            continue;
+        }
         plant(Some(bug));
         match search() {
             Some((seed, violation)) => {

@@ -2,17 +2,23 @@
 //!
 //! ```text
 //!   pools    handle ─▶ Pool ┬ selector   by policy: whom to select next
-//!   (hash)                  ├ members    by PE identifier
-//!   names                   └ owned      by (owner, PE identifier)
-//!   (sorted)                      │
-//!                                 ▼
-//!   elements         ElementKey ─▶ Element, seat in the selector
-//!                                 ▲
+//!   (hash)                  └ owned      by owner, then by PE identifier
+//!   names                          │
+//!   (sorted)                       ▼
+//!   elements          ElementKey ─▶ Element, seat in the selector
+//!   (slab)                        ▲
+//!   index      (handle, PE identifier)
+//!   (hash)
 //!   owners      server identifier ─▶ pools with elements of its own, checksum
 //! ```
 //!
-//! Every call is O(log n) for each item that it gives or takes; none looks at all elements. There is no clock, and the
-//! same seed and the same calls give the same results: no order depends on the hash map.
+//! An element is stored once, in the slab; all others have its place there, 4 bytes. Who asks for an element goes through the
+//! index, whose work does not depend on the number of elements; the trees of `owned` are there for whatever has to be in order.
+//! The members of a pool in the order of their identifiers are those of its owners, merged.
+//!
+//! Every call is O(log n) for each item that it gives or takes, and for all registrars that own elements of a pool; none looks
+//! at all elements. There is no clock, and the same seed and the same calls give the same results: no order depends on the hash
+//! maps.
 //!
 //! ```
 //! use core::net::IpAddr;
@@ -47,14 +53,15 @@ mod slab;
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
+use core::hash::{BuildHasher, Hasher};
 use core::ops::Bound;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashTable};
 
 use crate::ids::{PeId, PoolHandle, ServerId};
 use crate::planted::{Bug, planted};
 use crate::rng::{HashKey, Rng};
-use crate::wire::Policy;
+use crate::wire::{Policy, TransportBuf};
 
 pub use element::{Element, NewElement, RegisterError, RegisterOutcome, Registered, Selection};
 pub use pool::PoolView;
@@ -93,6 +100,9 @@ pub struct Handlespace {
     pools: HashMap<PoolHandle, Pool, HashKey>,
     names: BTreeSet<PoolHandle>,
     elements: Slab<Stored>,
+    /// Where an element is in the slab, by pool handle and identifier.
+    index: HashTable<u32>,
+    hash_key: HashKey,
     owners: Owners,
     limits: Limits,
     rng: Rng,
@@ -105,6 +115,8 @@ impl Handlespace {
             pools: HashMap::with_hasher(rng.hash_key()),
             names: BTreeSet::new(),
             elements: Slab::new(),
+            index: HashTable::new(),
+            hash_key: rng.hash_key(),
             owners: Owners::default(),
             limits,
             rng,
@@ -122,24 +134,25 @@ impl Handlespace {
             .policy
             .standard()
             .ok_or(RegisterError::UnsupportedPolicy)?;
-        let Some(existing) = self.pools.get(pool) else {
-            return self.create(pool, element, policy);
-        };
-        existing.check(element)?;
-        match existing.members.get(&element.id) {
-            Some(&key) => self.replace(key, element, policy),
-            None => self.join(pool, element, policy),
+        match self.index_of(pool, element.id) {
+            Some(index) => self.replace(index, element, policy),
+            None if self.pools.contains_key(pool) => self.join(pool, element, policy),
+            None => self.create(pool, element, policy),
         }
     }
 
     /// Removes an element, and its pool with the last one. `None` where it is not there any more.
     pub fn deregister(&mut self, key: ElementKey) -> Option<Element> {
         let Stored { element, seat } = self.elements.remove(key)?;
+        let hash = hash(self.hash_key, element.pool.as_bytes(), element.id);
+        let entry = self.index.find_entry(hash, |index| *index == key.index());
+        if let Ok(entry) = entry {
+            entry.remove();
+        }
         if let Some(pool) = self.pools.get_mut(&element.pool) {
             pool.selector.remove(seat);
-            pool.members.remove(&element.id);
             self.owners.remove(element.home, pool, element.id);
-            if pool.members.is_empty() {
+            if pool.len() == 0 {
                 self.pools.remove(&element.pool);
                 self.names.remove(&element.pool);
             }
@@ -156,14 +169,15 @@ impl Handlespace {
             if !planted(Bug::ChecksumOfHomeChange) {
                 self.owners.remove(element.home, pool, element.id);
             }
-            self.owners.add(home, pool, element.id, key);
+            self.owners.add(home, pool, (element.id, key.index()));
             element.home = home;
         }
     }
 
     /// The element with this identifier in this pool.
     pub fn find(&self, pool: &[u8], id: PeId) -> Option<ElementKey> {
-        self.pools.get(pool)?.members.get(&id).copied()
+        self.index_of(pool, id)
+            .map(|index| self.elements.key_at(index))
     }
 
     /// The element; `None` where it is not there any more.
@@ -199,7 +213,7 @@ impl Handlespace {
     /// The elements of a pool, in the order of their identifiers.
     pub fn elements<'a>(&'a self, pool: &[u8]) -> impl Iterator<Item = ElementKey> + use<'a> {
         let pool = self.pools.get(pool).into_iter();
-        pool.flat_map(|pool| pool.members_after(None))
+        self.keys(pool.flat_map(|pool| pool.members_after(None)))
     }
 
     /// The elements of a registrar, in the order of (pool handle, PE identifier).
@@ -216,8 +230,8 @@ impl Handlespace {
         let same = after.and_then(|(handle, id)| Some((self.pools.get(handle)?, id)));
         let same = same.into_iter();
         let others = names_after(&self.names, after).filter_map(|name| self.pools.get(name));
-        same.flat_map(|(pool, id)| pool.members_after(Some(id)))
-            .chain(others.flat_map(|pool| pool.members_after(None)))
+        let same = same.flat_map(|(pool, id)| pool.members_after(Some(id)));
+        self.keys(same.chain(others.flat_map(|pool| pool.members_after(None))))
     }
 
     /// As [`Self::elements_after`], of one registrar only.
@@ -234,8 +248,8 @@ impl Handlespace {
             .into_iter()
             .flatten()
             .filter_map(|name| self.pools.get(name));
-        same.flat_map(move |(pool, id)| pool.owned_after(home, Some(id)))
-            .chain(others.flat_map(move |pool| pool.owned_after(home, None)))
+        let same = same.flat_map(move |(pool, id)| pool.owned_after(home, Some(id)));
+        self.keys(same.chain(others.flat_map(move |pool| pool.owned_after(home, None))))
     }
 
     /// The registrars that own an element, in the order of their identifiers.
@@ -275,6 +289,24 @@ impl Handlespace {
         self.pools.len()
     }
 
+    fn index_of(&self, pool: &[u8], id: PeId) -> Option<u32> {
+        let is_it = |index: &u32| {
+            let stored = self.elements.at(*index);
+            stored.is_some_and(|Stored { element, .. }| {
+                element.id == id && element.pool.as_bytes() == pool
+            })
+        };
+        let hash = hash(self.hash_key, pool, id);
+        self.index.find(hash, is_it).copied()
+    }
+
+    fn keys<'a, I: Iterator<Item = u32> + 'a>(
+        &'a self,
+        places: I,
+    ) -> impl Iterator<Item = ElementKey> + use<'a, I> {
+        places.map(|index| self.elements.key_at(index))
+    }
+
     /// RFC 5352 §3.1 rule 1.
     fn create(
         &mut self,
@@ -309,16 +341,28 @@ impl Handlespace {
         let (Some(pool), Some(key)) = (self.pools.get_mut(handle), self.elements.vacant()) else {
             return Err(RegisterError::TooManyElements);
         };
-        if pool.members.len() >= self.limits.elements_per_pool {
+        pool.check(element)?;
+        if pool.len() >= self.limits.elements_per_pool {
             return Err(RegisterError::PoolFull);
         }
         let Some(seat) = pool.selector.insert(key, &policy) else {
             return Err(RegisterError::InconsistentPolicy(pool.policy));
         };
         let element = Element::new(pool.handle.clone(), element, policy);
-        pool.members.insert(element.id, key);
-        self.owners.add(element.home, pool, element.id, key);
+        let hash_key = self.hash_key;
+        let (hash, place) = (
+            hash(hash_key, handle, element.id),
+            (element.id, key.index()),
+        );
+        self.owners.add(element.home, pool, place);
         self.elements.insert(Stored { element, seat });
+        let elements = &self.elements;
+        self.index.insert_unique(hash, key.index(), |index| {
+            let stored = elements.at(*index);
+            stored.map_or(0, |Stored { element, .. }| {
+                self::hash(hash_key, element.pool.as_bytes(), element.id)
+            })
+        });
         Ok(Registered {
             key,
             outcome: RegisterOutcome::New,
@@ -328,24 +372,34 @@ impl Handlespace {
     /// RFC 5352 §3.1 rules 3 and 4.
     fn replace(
         &mut self,
-        key: ElementKey,
+        index: u32,
         element: &NewElement<'_>,
         policy: Policy<'static>,
     ) -> Result<Registered, RegisterError> {
-        let Some(stored) = self.elements.get_mut(key) else {
+        let key = self.elements.key_at(index);
+        let Some(Stored { element: old, seat }) = self.elements.get_mut(key) else {
             return Err(RegisterError::TooManyElements);
         };
-        let new = Element::new(stored.element.pool.clone(), element, policy);
-        let changed = new != stored.element;
-        let previous_home = stored.element.home;
-        if let Some(pool) = self.pools.get_mut(&new.pool) {
-            pool.selector.update(stored.seat, &policy);
-            if new.home != previous_home {
-                self.owners.remove(previous_home, pool, new.id);
-                self.owners.add(new.home, pool, new.id, key);
+        let user_transport = TransportBuf::from(&element.user_transport);
+        let previous_home = old.home;
+        // Who has the transport and the policy type that it had is as consistent with its pool as it was. Most have, and the
+        // pool is needed for nothing else then.
+        let consistent = old.user_transport == user_transport
+            && old.policy.policy_type() == policy.policy_type();
+        let has_values = !matches!(policy, Policy::RoundRobin | Policy::Random);
+        if (!consistent || has_values || element.home != previous_home)
+            && let Some(pool) = self.pools.get_mut(&old.pool)
+        {
+            if !consistent {
+                pool.check(element)?;
+            }
+            pool.selector.update(*seat, &policy);
+            if element.home != previous_home {
+                self.owners.remove(previous_home, pool, element.id);
+                self.owners.add(element.home, pool, (element.id, index));
             }
         }
-        stored.element = new;
+        let changed = old.replace(element, policy, user_transport);
         Ok(Registered {
             key,
             outcome: RegisterOutcome::Updated {
@@ -354,6 +408,13 @@ impl Handlespace {
             },
         })
     }
+}
+
+fn hash(key: HashKey, pool: &[u8], id: PeId) -> u64 {
+    let mut hasher = key.build_hasher();
+    hasher.write(pool);
+    hasher.write(&id.0.to_ne_bytes());
+    hasher.finish()
 }
 
 /// The names after that of `after`, or all.

@@ -1,7 +1,11 @@
-//! One pool: what its elements have in common, and its members by identifier, by owner and by policy.
+//! One pool: what its elements have in common, and its members by owner, identifier and policy.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::btree_map::{self, BTreeMap};
+use alloc::vec::Vec;
+use core::iter::Peekable;
 use core::ops::Bound;
+
+use smallvec::SmallVec;
 
 use super::element::{NewElement, RegisterError};
 use super::owners;
@@ -20,8 +24,9 @@ pub(super) struct Pool {
     /// The handle's part in the checksum of each element.
     pub(super) handle_sum: u64,
     pub(super) selector: Selector<ElementKey>,
-    pub(super) members: BTreeMap<PeId, ElementKey>,
-    pub(super) owned: BTreeMap<(ServerId, PeId), ElementKey>,
+    /// The members by owner and identifier, and where they are in the slab. Owners without a member are not there; the others are
+    /// as few as registrars.
+    owned: Vec<(ServerId, BTreeMap<PeId, u32>)>,
 }
 
 impl Pool {
@@ -38,8 +43,7 @@ impl Pool {
             transport: TransportBuf::from(&first.user_transport),
             handle_sum: owners::sum_of_handle(handle),
             selector: Selector::new(policy.policy_type())?,
-            members: BTreeMap::new(),
-            owned: BTreeMap::new(),
+            owned: Vec::new(),
         })
     }
 
@@ -58,26 +62,51 @@ impl Pool {
         }
     }
 
-    /// Members with an identifier after `after`, in their order.
-    pub(super) fn members_after(
-        &self,
-        after: Option<PeId>,
-    ) -> impl Iterator<Item = ElementKey> + use<'_> {
-        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let members = self.members.range((after, Bound::Unbounded));
-        members.map(|(_, key)| *key)
+    /// Makes `home` the owner of a member that has none, which is at `index`. Whether it is the owner's first one here.
+    pub(super) fn add_owned(&mut self, home: ServerId, id: PeId, index: u32) -> bool {
+        let own = match self.owned.iter_mut().find(|(owner, _)| *owner == home) {
+            Some((_, own)) => own,
+            None => {
+                self.owned.push((home, BTreeMap::new()));
+                &mut self.owned.last_mut().expect("one was added").1
+            }
+        };
+        own.insert(id, index);
+        own.len() == 1
     }
 
-    /// Members that `home` owns with an identifier after `after`, in their order.
+    /// Leaves a member without an owner. `None` where `home` does not own it, else whether it was the owner's last one here.
+    pub(super) fn remove_owned(&mut self, home: ServerId, id: PeId) -> Option<bool> {
+        let number = self.owned.iter().position(|(owner, _)| *owner == home)?;
+        let own = &mut self.owned[number].1;
+        own.remove(&id)?;
+        let last = own.is_empty();
+        if last {
+            self.owned.swap_remove(number);
+        }
+        Some(last)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.selector.len()
+    }
+
+    /// Where the members with an identifier after `after` are in the slab, in the order of their identifiers.
+    pub(super) fn members_after(&self, after: Option<PeId>) -> Merged<'_> {
+        let lines = self.owned.iter();
+        Merged(lines.map(|(_, own)| range(own, after).peekable()).collect())
+    }
+
+    /// The same of those that `home` owns.
     pub(super) fn owned_after(
         &self,
         home: ServerId,
         after: Option<PeId>,
-    ) -> impl Iterator<Item = ElementKey> + use<'_> {
-        let first = Bound::Included((home, PeId(0)));
-        let after = after.map_or(first, |id| Bound::Excluded((home, id)));
-        let last = Bound::Included((home, PeId(u32::MAX)));
-        self.owned.range((after, last)).map(|(_, key)| *key)
+    ) -> impl Iterator<Item = u32> + use<'_> {
+        let own = self.owned.iter().find(|(owner, _)| *owner == home);
+        own.into_iter()
+            .flat_map(move |(_, own)| range(own, after))
+            .map(|(_, index)| *index)
     }
 
     pub(super) fn view(&self) -> PoolView<'_> {
@@ -87,8 +116,35 @@ impl Pool {
             policy: self.policy,
             transport_kind: transport.kind(),
             transport_use: transport.transport_use(),
-            elements: self.members.len(),
+            elements: self.len(),
         }
+    }
+}
+
+fn range(own: &BTreeMap<PeId, u32>, after: Option<PeId>) -> btree_map::Range<'_, PeId, u32> {
+    own.range((
+        after.map_or(Bound::Unbounded, Bound::Excluded),
+        Bound::Unbounded,
+    ))
+}
+
+/// Members of all owners in one order.
+pub(super) struct Merged<'a>(SmallVec<[Peekable<btree_map::Range<'a, PeId, u32>>; 2]>);
+
+impl Iterator for Merged<'_> {
+    type Item = u32;
+
+    fn next(&mut self) -> Option<u32> {
+        if let [only] = &mut self.0[..] {
+            return only.next().map(|(_, index)| *index);
+        }
+        let lines = self.0.iter_mut();
+        let first =
+            |line: &mut Peekable<btree_map::Range<'_, PeId, u32>>| line.peek().map(|(id, _)| **id);
+        let (_, line) = lines
+            .filter_map(|line| Some((first(line)?, line)))
+            .min_by_key(|(id, _)| *id)?;
+        line.next().map(|(_, index)| *index)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Elements by key: an index that is used again, and a generation that is not.
 
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 
 /// Names an element of a handlespace from its registration until its removal, and never another one after that.
 ///
@@ -8,7 +9,14 @@ use alloc::vec::Vec;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ElementKey {
     index: u32,
-    generation: u32,
+    generation: NonZeroU32,
+}
+
+impl ElementKey {
+    /// The place of the element, as [`Slab::key_at`] takes it.
+    pub(super) const fn index(self) -> u32 {
+        self.index
+    }
 }
 
 #[derive(Debug)]
@@ -20,7 +28,7 @@ pub(super) struct Slab<T> {
 
 #[derive(Debug)]
 struct Slot<T> {
-    generation: u32,
+    generation: NonZeroU32,
     value: Option<T>,
 }
 
@@ -45,7 +53,7 @@ impl<T> Slab<T> {
         let index = u32::try_from(self.slots.len()).ok()?;
         Some(ElementKey {
             index,
-            generation: 0,
+            generation: NonZeroU32::MIN,
         })
     }
 
@@ -57,7 +65,7 @@ impl<T> Slab<T> {
         };
         match self.free.pop() {
             Some(key) => self.slots[key.index as usize] = slot(key.generation),
-            None => self.slots.push(slot(0)),
+            None => self.slots.push(slot(NonZeroU32::MIN)),
         }
         self.len += 1;
     }
@@ -67,6 +75,18 @@ impl<T> Slab<T> {
         slot.value
             .as_ref()
             .filter(|_| slot.generation == key.generation)
+    }
+
+    /// The value at a place that is taken, whatever its generation.
+    pub(super) fn at(&self, index: u32) -> Option<&T> {
+        self.slots.get(index as usize)?.value.as_ref()
+    }
+
+    /// The key of a place that is taken.
+    pub(super) fn key_at(&self, index: u32) -> ElementKey {
+        let slot = self.slots.get(index as usize);
+        let generation = slot.map_or(NonZeroU32::MIN, |slot| slot.generation);
+        ElementKey { index, generation }
     }
 
     pub(super) fn get_mut(&mut self, key: ElementKey) -> Option<&mut T> {
@@ -111,10 +131,10 @@ mod tests {
         assert_eq!((slab.get(second), slab.len()), (Some(&'b'), 1));
 
         let last = ElementKey {
-            generation: u32::MAX,
+            generation: NonZeroU32::MAX,
             ..second
         };
-        slab.slots[0].generation = u32::MAX;
+        slab.slots[0].generation = NonZeroU32::MAX;
         assert_eq!(slab.remove(last), Some('b'));
         let other = slab.vacant().unwrap();
         assert_ne!(other.index, last.index, "the slot is given up");

@@ -49,7 +49,7 @@ use weighted_round_robin::WeightedRoundRobin;
 /// Where a member sits in its [`Selector`]: from [`Selector::insert`] to [`Selector::remove`], then it may be given to
 /// another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Seat(usize);
+pub struct Seat(u32);
 
 /// The members of a pool, in the order in which its policy selects them.
 #[derive(Clone, Debug)]
@@ -109,7 +109,8 @@ impl<M: Copy> Selector<M> {
         self.len() == 0
     }
 
-    /// Adds a member with its values for the policy. `None`, and nothing has changed, where they are of another policy.
+    /// Adds a member with its values for the policy. `None`, and nothing has changed, where they are of another policy or
+    /// 2^32 members are there.
     pub fn insert(&mut self, member: M, policy: &Policy<'_>) -> Option<Seat> {
         let terms = self.terms(policy)?;
         let seat = match (&mut self.order, terms) {
@@ -122,7 +123,7 @@ impl<M: Copy> Selector<M> {
             (Order::Ranked(order), Terms::Rank(rank)) => order.insert(member, rank),
             _ => return None,
         };
-        Some(Seat(seat))
+        seat.map(Seat)
     }
 
     /// Replaces a member's values, as a re-registration does: they count from the next selection on, and a degradation

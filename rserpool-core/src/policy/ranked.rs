@@ -37,9 +37,10 @@ impl Rank {
         }
     }
 
-    /// At most 2^33 + 2^96: it cannot overflow.
-    fn after(self, selections: u64) -> u128 {
-        u128::from(self.base) + u128::from(selections) * u128::from(self.step)
+    /// Those of the highest rank, which nobody reaches within 2^32 selections, are equals.
+    fn after(self, selections: u32) -> u64 {
+        self.base
+            .saturating_add(u64::from(selections) * u64::from(self.step))
     }
 }
 
@@ -47,7 +48,7 @@ impl Rank {
 #[derive(Clone, Debug)]
 pub(super) struct Ranked<M> {
     seats: Seats<Standing<M>>,
-    order: BTreeMap<(u128, u64), usize>,
+    order: BTreeMap<(u64, u64), u32>,
     next_turn: u64,
 }
 
@@ -56,12 +57,12 @@ struct Standing<M> {
     member: M,
     rank: Rank,
     /// The degradation counter (RFC 5356 §5.2.2).
-    selections: u64,
+    selections: u32,
     turn: u64,
 }
 
 impl<M> Standing<M> {
-    fn key(&self) -> (u128, u64) {
+    fn key(&self) -> (u64, u64) {
         (self.rank.after(self.selections), self.turn)
     }
 }
@@ -79,7 +80,7 @@ impl<M: Copy> Ranked<M> {
         self.seats.len()
     }
 
-    pub(super) fn insert(&mut self, member: M, rank: Rank) -> usize {
+    pub(super) fn insert(&mut self, member: M, rank: Rank) -> Option<u32> {
         let standing = Standing {
             member,
             rank,
@@ -87,12 +88,12 @@ impl<M: Copy> Ranked<M> {
             turn: self.take_turn(),
         };
         let key = standing.key();
-        let seat = self.seats.insert(standing);
+        let seat = self.seats.insert(standing)?;
         self.order.insert(key, seat);
-        seat
+        Some(seat)
     }
 
-    pub(super) fn update(&mut self, seat: usize, rank: Rank) -> bool {
+    pub(super) fn update(&mut self, seat: u32, rank: Rank) -> bool {
         let Some(standing) = self.seats.get_mut(seat) else {
             return false;
         };
@@ -105,7 +106,7 @@ impl<M: Copy> Ranked<M> {
         true
     }
 
-    pub(super) fn remove(&mut self, seat: usize) -> Option<M> {
+    pub(super) fn remove(&mut self, seat: u32) -> Option<M> {
         let standing = self.seats.remove(seat)?;
         self.order.remove(&standing.key());
         Some(standing.member)
@@ -113,14 +114,14 @@ impl<M: Copy> Ranked<M> {
 
     pub(super) fn select(&mut self, items: usize, selected: &mut Vec<M>) {
         // One more, to see whether the last one has an equal.
-        let first: SmallVec<[((u128, u64), usize); 9]> = self
+        let first: SmallVec<[((u64, u64), u32); 9]> = self
             .order
             .iter()
             .take(items.saturating_add(1))
             .map(|(key, seat)| (*key, *seat))
             .collect();
         let is_of =
-            |index: usize, rank: u128| first.get(index).is_some_and(|(key, _)| key.0 == rank);
+            |index: usize, rank: u64| first.get(index).is_some_and(|(key, _)| key.0 == rank);
         for (index, &(key, seat)) in first.iter().enumerate().take(items) {
             let Some(standing) = self.seats.get_mut(seat) else {
                 continue;
@@ -136,7 +137,7 @@ impl<M: Copy> Ranked<M> {
     }
 
     /// Moves a member from where it stood to the end of those of its rank.
-    fn requeue(&mut self, seat: usize, before: (u128, u64)) {
+    fn requeue(&mut self, seat: u32, before: (u64, u64)) {
         let turn = self.take_turn();
         if let Some(standing) = self.seats.get_mut(seat) {
             standing.turn = turn;
@@ -177,7 +178,7 @@ mod tests {
     #[test]
     fn degradation_counts_from_zero_and_by_one() {
         let mut order = Ranked::new();
-        let a = order.insert('a', Rank::degrading(0, 0x0100_0000));
+        let a = order.insert('a', Rank::degrading(0, 0x0100_0000)).unwrap();
         order.insert('b', Rank::degrading(0x0880_0000, 0x0100_0000));
         let row: String = (0..10).map(|_| next(&mut order, 1)).collect();
         assert_eq!(row, "aaaaaaaaab");
@@ -192,11 +193,13 @@ mod tests {
     #[test]
     fn ranks_do_not_overflow() {
         let mut order = Ranked::new();
-        let a = order.insert('a', Rank::degrading(u32::MAX, u32::MAX));
+        let a = order
+            .insert('a', Rank::degrading(u32::MAX, u32::MAX))
+            .unwrap();
         order.insert('b', Rank::degrading(0, u32::MAX));
         if let Some(standing) = order.seats.get_mut(a) {
             order.order.remove(&standing.key());
-            standing.selections = u64::MAX;
+            standing.selections = u32::MAX;
             order.order.insert(standing.key(), a);
         }
         assert_eq!(next(&mut order, 2), "ba");
