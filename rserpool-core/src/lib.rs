@@ -58,6 +58,7 @@ pub mod handlespace;
 mod hunt;
 mod ids;
 mod machine;
+mod ordered;
 #[cfg(not(feature = "planted-bugs"))]
 mod planted;
 #[cfg(feature = "planted-bugs")]

@@ -1,11 +1,9 @@
 //! The one source of randomness of a machine: ChaCha8, seeded by the driver.
 
-use core::hash::BuildHasher;
 use core::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng};
-use siphasher::sip::SipHasher13;
 
 /// A seeded generator: the same seed gives the same sequence on every machine.
 #[derive(Clone, Debug)]
@@ -53,21 +51,36 @@ impl Rng {
 
     /// A value below `bound`, each equally likely; 0 where `bound` is 0.
     pub(crate) fn below_u64(&mut self, bound: u64) -> u64 {
+        if let Ok(bound) = u32::try_from(bound) {
+            return self.below_u32(bound).into();
+        }
         // The high half of a product is below `bound`; a few draws are not used, so that all are equally likely.
-        let mut product = u128::from(self.next_u64()) * u128::from(bound);
-        if low_half(product) < bound {
-            let unused = bound.wrapping_neg() % bound;
-            while low_half(product) < unused {
-                product = u128::from(self.next_u64()) * u128::from(bound);
+        loop {
+            let product = u128::from(self.next_u64()) * u128::from(bound);
+            let low = low_half(product);
+            if low >= bound || low >= bound.wrapping_neg() % bound {
+                return low_half(product >> 64);
             }
         }
-        (product >> 64) as u64
     }
 
-    /// A value of so many bits, at most 32.
-    pub(crate) fn bits(&mut self, bits: u32) -> u64 {
-        let draw = u64::from(self.0.next_u32());
-        draw >> (u32::BITS - bits.min(u32::BITS))
+    fn below_u32(&mut self, bound: u32) -> u32 {
+        loop {
+            let draw = self.0.next_u32();
+            if let Some(value) = scaled(draw, bound) {
+                return value;
+            }
+        }
+    }
+
+    /// As [`Self::below_u64`], and a value of 32 bits.
+    pub(crate) fn below_and_bits(&mut self, bound: u32) -> (u32, u32) {
+        loop {
+            let (draw, bits) = halves(self.next_u64());
+            if let Some(value) = scaled(draw, bound) {
+                return (value, bits);
+            }
+        }
     }
 
     /// A value below `bound` for sizes and indices; 0 where `bound` is 0.
@@ -85,20 +98,63 @@ impl Rng {
 
     /// Keys for a hash map whose order nobody outside can foresee.
     pub(crate) fn hash_key(&mut self) -> HashKey {
-        HashKey(self.next_u64(), self.next_u64())
+        // An odd number loses nothing of what it is multiplied with.
+        HashKey(self.next_u64(), self.next_u64() | 1)
     }
 }
 
-/// Builds the keyed hasher of the core's hash maps: no collisions by choice, and the same map for the same seed.
+/// The key of the core's hash tables: no collisions by choice, and the same table for the same seed.
+///
+/// Each word of the input goes into the state, which is then multiplied by the one secret number and folded; it begins as the
+/// other one. Whoever knows neither number can choose no two inputs that end up in the same place, as long as hashes and the
+/// order of the tables stay inside.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HashKey(u64, u64);
 
-impl BuildHasher for HashKey {
-    type Hasher = SipHasher13;
-
-    fn build_hasher(&self) -> SipHasher13 {
-        SipHasher13::new_with_keys(self.0, self.1)
+impl HashKey {
+    /// The hash of bytes.
+    pub(crate) fn hash(self, bytes: &[u8]) -> u64 {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let start = self.fold(self.0, bytes.len() as u64);
+        let words = words.iter().map(|word| u64::from_le_bytes(*word));
+        let state = words.fold(start, |state, word| self.fold(state, word));
+        if rest.is_empty() {
+            return state;
+        }
+        // Where there is a whole word, the last one may overlap the one before it.
+        let last = match bytes.last_chunk() {
+            Some(last) => u64::from_le_bytes(*last),
+            None => rest
+                .iter()
+                .fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        };
+        self.fold(state, last)
     }
+
+    /// The hash of a number in what has the hash `hash`.
+    pub(crate) fn extend(self, hash: u64, number: u32) -> u64 {
+        self.fold(hash, number.into())
+    }
+
+    fn fold(self, state: u64, word: u64) -> u64 {
+        let product = u128::from(state ^ word) * u128::from(self.1);
+        low_half(product) ^ low_half(product >> 64)
+    }
+}
+
+/// A draw from 32 bits as a value below `bound`; `None` for the few draws that must not be used, so that all values are equally
+/// likely.
+fn scaled(draw: u32, bound: u32) -> Option<u32> {
+    let (value, low) = halves(u64::from(draw) * u64::from(bound));
+    (low >= bound || low >= bound.wrapping_neg() % bound).then_some(value)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the two halves are everything"
+)]
+const fn halves(value: u64) -> (u32, u32) {
+    ((value >> 32) as u32, value as u32)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the high half is cut off")]
@@ -124,9 +180,35 @@ mod tests {
     }
 
     #[test]
+    fn hashes_differ_by_length_content_and_number() {
+        let key = Rng::from_seed([2; 32]).hash_key();
+        let texts = [
+            "",
+            "\0",
+            "\0\0",
+            "a",
+            "ab",
+            "ba",
+            "1234567",
+            "12345678",
+            "123456789",
+            "1234567812345678",
+            "\0\0\0\0\0\0\0\0\0",
+        ];
+        let hashes = texts.map(|text| key.hash(text.as_bytes()));
+        let numbers = [0, 1, u32::MAX].map(|number| key.extend(hashes[0], number));
+        let mut all = [&hashes[..], &numbers].concat();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), texts.len() + numbers.len());
+    }
+
+    #[test]
     fn bounds_hold() {
         let mut rng = Rng::from_seed([1; 32]);
         assert_eq!((rng.below(0), rng.index(0)), (0, 0));
+        let wide = u64::from(u32::MAX) + 2;
+        assert!((0..100).all(|_| rng.below_u64(wide) < wide && rng.below_and_bits(3).0 < 3));
         let mut seen = [false; 3];
         for _ in 0..100 {
             seen[rng.index(3)] = true;

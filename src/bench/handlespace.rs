@@ -58,7 +58,8 @@ fn register(
     work: &Workload,
     (number, version): (u32, u32),
 ) -> ElementKey {
-    let element = work.element(number, version);
+    let address = Workload::address(number);
+    let element = work.element(number, version, &address);
     let registered = handlespace.register(work.handle(number), &element);
     registered.expect("a consistent registration").key
 }

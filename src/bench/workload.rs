@@ -29,8 +29,6 @@ pub(super) struct Workload {
     pub(super) elements: u32,
     policy: PolicyName,
     handles: Vec<[u8; 13]>,
-    /// Addresses of one element each, to borrow from.
-    addresses: Vec<[IpAddr; 1]>,
 }
 
 impl Workload {
@@ -41,12 +39,10 @@ impl Workload {
             handle[5..].copy_from_slice(digits.as_bytes());
             handle
         };
-        let address = |number| [IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + number))];
         Self {
             elements,
             policy,
             handles: (0..pools).map(handle).collect(),
-            addresses: (0..elements).map(address).collect(),
         }
     }
 
@@ -55,12 +51,22 @@ impl Workload {
         &self.handles[number as usize % self.handles.len()]
     }
 
+    /// The address of an element, for [`Self::element`] to borrow.
+    pub(super) fn address(number: u32) -> [IpAddr; 1] {
+        [IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + number))]
+    }
+
     /// An element's registration. Each `version` has other values for the policy, where it has any.
-    pub(super) fn element(&self, number: u32, version: u32) -> NewElement<'_> {
+    pub(super) fn element<'a>(
+        &self,
+        number: u32,
+        version: u32,
+        address: &'a [IpAddr; 1],
+    ) -> NewElement<'a> {
         let transport = |port| SctpTransport {
             port,
             transport_use: TransportUse::DATA_ONLY,
-            addresses: List::Slice(&self.addresses[number as usize]),
+            addresses: List::Slice(address),
         };
         NewElement {
             id: Self::id(number),

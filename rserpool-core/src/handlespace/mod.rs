@@ -53,10 +53,9 @@ mod slab;
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use core::hash::{BuildHasher, Hasher};
 use core::ops::Bound;
 
-use hashbrown::{HashMap, HashTable};
+use hashbrown::HashTable;
 
 use crate::ids::{PeId, PoolHandle, ServerId};
 use crate::planted::{Bug, planted};
@@ -97,7 +96,7 @@ impl Default for Limits {
 /// Pools and their elements.
 #[derive(Debug)]
 pub struct Handlespace {
-    pools: HashMap<PoolHandle, Pool, HashKey>,
+    pools: HashTable<Pool>,
     names: BTreeSet<PoolHandle>,
     elements: Slab<Stored>,
     /// Where an element is in the slab, by pool handle and identifier.
@@ -112,7 +111,7 @@ impl Handlespace {
     /// An empty handlespace. `rng` decides what the random policies select.
     pub fn new(mut rng: Rng, limits: Limits) -> Self {
         Self {
-            pools: HashMap::with_hasher(rng.hash_key()),
+            pools: HashTable::new(),
             names: BTreeSet::new(),
             elements: Slab::new(),
             index: HashTable::new(),
@@ -134,26 +133,32 @@ impl Handlespace {
             .policy
             .standard()
             .ok_or(RegisterError::UnsupportedPolicy)?;
-        match self.index_of(pool, element.id) {
-            Some(index) => self.replace(index, element, policy),
-            None if self.pools.contains_key(pool) => self.join(pool, element, policy),
-            None => self.create(pool, element, policy),
+        let hash = self.hash_key.hash(pool);
+        match self.index_of(hash, pool, element.id) {
+            Some(index) => self.replace(hash, index, element, policy),
+            None => match self.pools.find(hash, |known| known.is_named(pool)) {
+                Some(_) => self.join(hash, pool, element, policy),
+                None => self.create(hash, pool, element, policy),
+            },
         }
     }
 
     /// Removes an element, and its pool with the last one. `None` where it is not there any more.
     pub fn deregister(&mut self, key: ElementKey) -> Option<Element> {
         let Stored { element, seat } = self.elements.remove(key)?;
-        let hash = hash(self.hash_key, element.pool.as_bytes(), element.id);
-        let entry = self.index.find_entry(hash, |index| *index == key.index());
-        if let Ok(entry) = entry {
+        let handle = element.pool.as_bytes();
+        let hash = self.hash_key.hash(handle);
+        let place = self.hash_key.extend(hash, element.id.0);
+        let is_it = |index: &u32| *index == key.index();
+        if let Ok(entry) = self.index.find_entry(place, is_it) {
             entry.remove();
         }
-        if let Some(pool) = self.pools.get_mut(&element.pool) {
+        if let Ok(mut entry) = self.pools.find_entry(hash, |pool| pool.is_named(handle)) {
+            let pool = entry.get_mut();
             pool.selector.remove(seat);
             self.owners.remove(element.home, pool, element.id);
             if pool.len() == 0 {
-                self.pools.remove(&element.pool);
+                entry.remove();
                 self.names.remove(&element.pool);
             }
         }
@@ -165,7 +170,9 @@ impl Handlespace {
         let Some(Stored { element, .. }) = self.elements.get_mut(key) else {
             return;
         };
-        if let Some(pool) = self.pools.get_mut(&element.pool) {
+        let handle = element.pool.as_bytes();
+        let hash = self.hash_key.hash(handle);
+        if let Some(pool) = self.pools.find_mut(hash, |pool| pool.is_named(handle)) {
             if !planted(Bug::ChecksumOfHomeChange) {
                 self.owners.remove(element.home, pool, element.id);
             }
@@ -176,7 +183,7 @@ impl Handlespace {
 
     /// The element with this identifier in this pool.
     pub fn find(&self, pool: &[u8], id: PeId) -> Option<ElementKey> {
-        self.index_of(pool, id)
+        self.index_of(self.hash_key.hash(pool), pool, id)
             .map(|index| self.elements.key_at(index))
     }
 
@@ -193,16 +200,17 @@ impl Handlespace {
         items: usize,
         selected: &mut Vec<ElementKey>,
     ) -> Selection {
-        let Some(pool) = self.pools.get_mut(pool) else {
+        let hash = self.hash_key.hash(pool);
+        let Some(pool) = self.pools.find_mut(hash, |known| known.is_named(pool)) else {
             return Selection::UnknownPool;
         };
         pool.selector.select(&mut self.rng, items, selected);
-        Selection::Selected(pool.policy.policy_type())
+        Selection::Selected(pool.selector.policy_type())
     }
 
     /// The pool as a whole.
     pub fn pool(&self, pool: &[u8]) -> Option<PoolView<'_>> {
-        self.pools.get(pool).map(Pool::view)
+        self.pool_of(pool).map(Pool::view)
     }
 
     /// The handles of all pools, in the order of their bytes.
@@ -212,7 +220,7 @@ impl Handlespace {
 
     /// The elements of a pool, in the order of their identifiers.
     pub fn elements<'a>(&'a self, pool: &[u8]) -> impl Iterator<Item = ElementKey> + use<'a> {
-        let pool = self.pools.get(pool).into_iter();
+        let pool = self.pool_of(pool).into_iter();
         self.keys(pool.flat_map(|pool| pool.members_after(None)))
     }
 
@@ -227,9 +235,10 @@ impl Handlespace {
         &'a self,
         after: Option<(&[u8], PeId)>,
     ) -> impl Iterator<Item = ElementKey> + use<'a> {
-        let same = after.and_then(|(handle, id)| Some((self.pools.get(handle)?, id)));
+        let same = after.and_then(|(handle, id)| Some((self.pool_of(handle)?, id)));
         let same = same.into_iter();
-        let others = names_after(&self.names, after).filter_map(|name| self.pools.get(name));
+        let others =
+            names_after(&self.names, after).filter_map(|name| self.pool_of(name.as_bytes()));
         let same = same.flat_map(|(pool, id)| pool.members_after(Some(id)));
         self.keys(same.chain(others.flat_map(|pool| pool.members_after(None))))
     }
@@ -240,14 +249,14 @@ impl Handlespace {
         home: ServerId,
         after: Option<(&[u8], PeId)>,
     ) -> impl Iterator<Item = ElementKey> + use<'a> {
-        let same = after.and_then(|(handle, id)| Some((self.pools.get(handle)?, id)));
+        let same = after.and_then(|(handle, id)| Some((self.pool_of(handle)?, id)));
         let same = same.into_iter();
         let owner = self.owners.get(home);
         let names = owner.map(|owner| names_after(&owner.pools, after));
         let others = names
             .into_iter()
             .flatten()
-            .filter_map(|name| self.pools.get(name));
+            .filter_map(|name| self.pool_of(name.as_bytes()));
         let same = same.flat_map(move |(pool, id)| pool.owned_after(home, Some(id)));
         self.keys(same.chain(others.flat_map(move |pool| pool.owned_after(home, None))))
     }
@@ -289,15 +298,21 @@ impl Handlespace {
         self.pools.len()
     }
 
-    fn index_of(&self, pool: &[u8], id: PeId) -> Option<u32> {
+    fn pool_of(&self, handle: &[u8]) -> Option<&Pool> {
+        let hash = self.hash_key.hash(handle);
+        self.pools.find(hash, |pool| pool.is_named(handle))
+    }
+
+    /// Where an element is in the slab; `hash` is that of the handle.
+    fn index_of(&self, hash: u64, handle: &[u8], id: PeId) -> Option<u32> {
         let is_it = |index: &u32| {
             let stored = self.elements.at(*index);
             stored.is_some_and(|Stored { element, .. }| {
-                element.id == id && element.pool.as_bytes() == pool
+                element.id == id && element.pool.as_bytes() == handle
             })
         };
-        let hash = hash(self.hash_key, pool, id);
-        self.index.find(hash, is_it).copied()
+        let place = self.hash_key.extend(hash, id.0);
+        self.index.find(place, is_it).copied()
     }
 
     fn keys<'a, I: Iterator<Item = u32> + 'a>(
@@ -310,6 +325,7 @@ impl Handlespace {
     /// RFC 5352 §3.1 rule 1.
     fn create(
         &mut self,
+        hash: u64,
         handle: &[u8],
         element: &NewElement<'_>,
         policy: Policy<'static>,
@@ -317,20 +333,23 @@ impl Handlespace {
         if self.pool_count() >= self.limits.pools {
             return Err(RegisterError::TooManyPools);
         }
-        let pool = Pool::new(handle, element, policy).ok_or(RegisterError::UnsupportedPolicy)?;
+        let pool = Pool::new(hash, handle, element, policy);
+        let pool = pool.ok_or(RegisterError::UnsupportedPolicy)?;
         let name = pool.handle.clone();
-        self.pools.insert(name.clone(), pool);
-        let joined = self.join(handle, element, policy);
-        match joined {
-            Ok(_) => self.names.insert(name),
-            Err(_) => self.pools.remove(handle).is_some(),
-        };
+        self.pools.insert_unique(hash, pool, |pool| pool.hash);
+        let joined = self.join(hash, handle, element, policy);
+        if joined.is_ok() {
+            self.names.insert(name);
+        } else if let Ok(entry) = self.pools.find_entry(hash, |pool| pool.is_named(handle)) {
+            entry.remove();
+        }
         joined
     }
 
     /// RFC 5352 §3.1 rule 2.
     fn join(
         &mut self,
+        hash: u64,
         handle: &[u8],
         element: &NewElement<'_>,
         policy: Policy<'static>,
@@ -338,7 +357,8 @@ impl Handlespace {
         if self.len() >= self.limits.elements {
             return Err(RegisterError::TooManyElements);
         }
-        let (Some(pool), Some(key)) = (self.pools.get_mut(handle), self.elements.vacant()) else {
+        let pool = self.pools.find_mut(hash, |pool| pool.is_named(handle));
+        let (Some(pool), Some(key)) = (pool, self.elements.vacant()) else {
             return Err(RegisterError::TooManyElements);
         };
         pool.check(element)?;
@@ -349,18 +369,16 @@ impl Handlespace {
             return Err(RegisterError::InconsistentPolicy(pool.policy));
         };
         let element = Element::new(pool.handle.clone(), element, policy);
-        let hash_key = self.hash_key;
-        let (hash, place) = (
-            hash(hash_key, handle, element.id),
-            (element.id, key.index()),
-        );
-        self.owners.add(element.home, pool, place);
+        self.owners
+            .add(element.home, pool, (element.id, key.index()));
+        let (hash_key, id) = (self.hash_key, element.id);
         self.elements.insert(Stored { element, seat });
+        let place = hash_key.extend(hash, id.0);
         let elements = &self.elements;
-        self.index.insert_unique(hash, key.index(), |index| {
+        self.index.insert_unique(place, key.index(), |index| {
             let stored = elements.at(*index);
             stored.map_or(0, |Stored { element, .. }| {
-                self::hash(hash_key, element.pool.as_bytes(), element.id)
+                hash_key.extend(hash_key.hash(element.pool.as_bytes()), element.id.0)
             })
         });
         Ok(Registered {
@@ -372,6 +390,7 @@ impl Handlespace {
     /// RFC 5352 §3.1 rules 3 and 4.
     fn replace(
         &mut self,
+        hash: u64,
         index: u32,
         element: &NewElement<'_>,
         policy: Policy<'static>,
@@ -388,7 +407,7 @@ impl Handlespace {
             && old.policy.policy_type() == policy.policy_type();
         let has_values = !matches!(policy, Policy::RoundRobin | Policy::Random);
         if (!consistent || has_values || element.home != previous_home)
-            && let Some(pool) = self.pools.get_mut(&old.pool)
+            && let Some(pool) = self.pools.find_mut(hash, |pool| pool.handle == old.pool)
         {
             if !consistent {
                 pool.check(element)?;
@@ -408,13 +427,6 @@ impl Handlespace {
             },
         })
     }
-}
-
-fn hash(key: HashKey, pool: &[u8], id: PeId) -> u64 {
-    let mut hasher = key.build_hasher();
-    hasher.write(pool);
-    hasher.write(&id.0.to_ne_bytes());
-    hasher.finish()
 }
 
 /// The names after that of `after`, or all.

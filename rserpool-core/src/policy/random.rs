@@ -46,12 +46,16 @@ impl<M: Copy> Random<M> {
 
     /// The first steps of a shuffle: every list of `items` members is equally likely, whatever the order was before.
     pub(super) fn select(&mut self, rng: &mut Rng, items: usize, selected: &mut Vec<M>) {
-        for place in 0..items.min(self.len()) {
+        let items = items.min(self.len());
+        for place in 0..items {
             let drawn = place + rng.index(self.len() - place);
-            self.array.swap(place, drawn);
-            self.settle(drawn);
-            self.settle(place);
-            selected.push(self.array[place].0);
+            selected.push(self.array[drawn].0);
+            // Nobody is drawn after the last one.
+            if place + 1 < items {
+                self.array.swap(place, drawn);
+                self.settle(drawn);
+                self.settle(place);
+            }
         }
     }
 

@@ -11,8 +11,6 @@
 
 use alloc::vec::Vec;
 
-use smallvec::SmallVec;
-
 use super::seats::Seats;
 use crate::rng::Rng;
 
@@ -37,10 +35,11 @@ struct Place {
 struct Class<M> {
     /// The number of bits in the weights.
     bits: u32,
-    /// The sum of the weights of those that can be drawn.
+    /// The sum of the weights.
     sum: u64,
-    /// How many can be drawn: the first ones.
-    able: usize,
+    /// Within a selection: the sum of the weights of those that can be drawn, and how many these are. They come first.
+    sum_able: u64,
+    able: u32,
     /// Members, their seats and their weights.
     members: Vec<(M, u32, u32)>,
 }
@@ -83,8 +82,8 @@ impl<M: Copy> WeightedRandom<M> {
 
     /// Draws without replacement, each time with a probability proportional to the weight.
     pub(super) fn select(&mut self, rng: &mut Rng, items: usize, selected: &mut Vec<M>) {
-        let mut drawn: SmallVec<[(usize, u32); 16]> = SmallVec::new();
-        while drawn.len() < items && self.total > 0 {
+        let total = self.total;
+        for item in 1..=items {
             let Some(number) = self.draw_class(rng) else {
                 break;
             };
@@ -92,28 +91,29 @@ impl<M: Copy> WeightedRandom<M> {
             let index = class.draw(rng);
             let (member, _, weight) = class.members[index];
             selected.push(member);
-            drawn.push((number, weight));
-            class.able -= 1;
-            class.sum -= u64::from(weight);
-            self.total -= u64::from(weight);
-            let last = class.able;
-            class.members.swap(index, last);
-            self.settle(number, index);
-            self.settle(number, last);
+            // Nobody is drawn after the last one.
+            if item < items {
+                self.total -= u64::from(weight);
+                class.sum_able -= u64::from(weight);
+                class.able -= 1;
+                let last = class.able as usize;
+                class.members.swap(index, last);
+                self.settle(number, index);
+                self.settle(number, last);
+            }
         }
-        for (number, weight) in drawn {
-            let class = &mut self.classes[number];
-            class.able += 1;
-            class.sum += u64::from(weight);
-            self.total += u64::from(weight);
+        if self.total < total {
+            self.total = total;
+            self.classes.iter_mut().for_each(Class::restore);
         }
     }
 
+    /// `None` where nobody can be drawn.
     fn draw_class(&self, rng: &mut Rng) -> Option<usize> {
         let mut draw = rng.below_u64(self.total);
         self.classes.iter().position(|class| {
-            let here = draw < class.sum;
-            draw = draw.saturating_sub(class.sum);
+            let here = draw < class.sum_able;
+            draw = draw.saturating_sub(class.sum_able);
             here
         })
     }
@@ -127,6 +127,7 @@ impl<M: Copy> WeightedRandom<M> {
                 let class = Class {
                     bits,
                     sum: 0,
+                    sum_able: 0,
                     able: 0,
                     members: Vec::new(),
                 };
@@ -137,8 +138,8 @@ impl<M: Copy> WeightedRandom<M> {
         self.total += u64::from(weight);
         let class = &mut self.classes[number];
         class.sum += u64::from(weight);
-        class.able += 1;
         class.members.push((member, seat, weight));
+        class.restore();
         let last = class.members.len() - 1;
         self.settle(number, last);
     }
@@ -149,8 +150,8 @@ impl<M: Copy> WeightedRandom<M> {
         self.total -= u64::from(place.weight);
         let class = &mut self.classes[number];
         class.sum -= u64::from(place.weight);
-        class.able -= 1;
         let (member, _, _) = class.members.swap_remove(place.index as usize);
+        class.restore();
         self.settle(number, place.index as usize);
         Some(member)
     }
@@ -182,13 +183,19 @@ impl<M> Class<M> {
     /// One of those that can be drawn; there is one at least, and it has a weight.
     fn draw(&self, rng: &mut Rng) -> usize {
         loop {
-            let index = rng.index(self.able);
-            let (_, _, weight) = self.members[index];
-            // A draw below 2^bits.
-            if rng.bits(self.bits) < u64::from(weight) {
-                return index;
+            let (index, draw) = rng.below_and_bits(self.able);
+            let (_, _, weight) = self.members[index as usize];
+            if u64::from(draw) >> (u32::BITS - self.bits) < u64::from(weight) {
+                return index as usize;
             }
         }
+    }
+
+    /// All can be drawn again.
+    fn restore(&mut self) {
+        self.sum_able = self.sum;
+        // There are not more members than seats.
+        self.able = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
     }
 }
 
@@ -237,7 +244,7 @@ mod tests {
             let class = |class: &Class<u32>| {
                 let mut members = class.members.clone();
                 members.sort_unstable();
-                (class.bits, class.sum, class.able, members)
+                (class.bits, class.sum, class.sum_able, class.able, members)
             };
             order.classes.iter().map(class).collect::<Vec<_>>()
         };
