@@ -78,7 +78,8 @@ impl<K: Ord + Copy, V: Copy> Ordered<K, V> {
                 return self.add_block(number + 1, alloc::vec![item]);
             }
             let middle = Self::FULL / 2;
-            let upper = block.items.split_off(middle);
+            let mut upper = Vec::with_capacity(Self::FULL);
+            upper.extend(block.items.drain(middle..));
             self.add_block(number + 1, upper);
             if index > middle {
                 (number, index) = (number + 1, index - middle);

@@ -26,7 +26,15 @@ pub struct Timers<K> {
     places: HashTable<u32>,
     slots: Vec<Slot<K>>,
     free: Vec<u32>,
-    queue: Vec<(Instant, u32)>,
+    queue: Vec<Entry>,
+}
+
+/// A deadline and a slot in 12 bytes, of which a copy is compared.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, packed(4))]
+struct Entry {
+    at: Instant,
+    slot: u32,
 }
 
 #[derive(Debug)]
@@ -53,7 +61,7 @@ impl<K: Ord + Hash + Copy> Timers<K> {
             None => self.seat(key),
         };
         let position = self.slots[slot as usize].position;
-        self.place((at, slot), position as usize);
+        self.place(Entry { at, slot }, position as usize);
     }
 
     /// Stops the timer `key`, if it runs.
@@ -80,12 +88,12 @@ impl<K: Ord + Hash + Copy> Timers<K> {
 
     /// The earliest deadline.
     pub fn next(&self) -> Option<Instant> {
-        self.queue.first().map(|(at, _)| *at)
+        self.queue.first().map(|entry| entry.at)
     }
 
     /// Takes the earliest timer that is due at `now`.
     pub fn pop(&mut self, now: Instant) -> Option<K> {
-        let (at, slot) = *self.queue.first()?;
+        let Entry { at, slot } = *self.queue.first()?;
         if at > now {
             return None;
         }
@@ -116,7 +124,10 @@ impl<K: Ord + Hash + Copy> Timers<K> {
                 end(self.slots.len() - 1)
             }
         };
-        self.queue.push((Instant::EPOCH, index));
+        self.queue.push(Entry {
+            at: Instant::EPOCH,
+            slot: index,
+        });
         let slots = &self.slots;
         self.places
             .insert_unique(hash(key), index, |slot| hash(slots[*slot as usize].key));
@@ -125,7 +136,7 @@ impl<K: Ord + Hash + Copy> Timers<K> {
 
     /// Puts an entry into the queue at `position`, whose own entry is of no account any more, or where its deadline belongs:
     /// what stands in the way moves over.
-    fn place(&mut self, entry: (Instant, u32), position: usize) {
+    fn place(&mut self, entry: Entry, position: usize) {
         let mut place = position;
         while let Some(before) = place.checked_sub(1).map(|place| place / WIDTH)
             && self.is_earlier(entry, self.queue[before])
@@ -155,15 +166,16 @@ impl<K: Ord + Hash + Copy> Timers<K> {
         })
     }
 
-    fn is_earlier(&self, (at, slot): (Instant, u32), (other_at, other): (Instant, u32)) -> bool {
-        at < other_at
-            || (at == other_at && self.slots[slot as usize].key < self.slots[other as usize].key)
+    fn is_earlier(&self, one: Entry, other: Entry) -> bool {
+        let ((at, slot), (other_at, other)) = ((one.at, one.slot), (other.at, other.slot));
+        let key = |slot: u32| self.slots[slot as usize].key;
+        at < other_at || (at == other_at && key(slot) < key(other))
     }
 
-    fn put(&mut self, entry: (Instant, u32), position: usize) {
+    fn put(&mut self, entry: Entry, position: usize) {
         self.queue[position] = entry;
         // The queue is not longer than the slots, whose number fits.
-        self.slots[entry.1 as usize].position = u32::try_from(position).unwrap_or(u32::MAX);
+        self.slots[entry.slot as usize].position = u32::try_from(position).unwrap_or(u32::MAX);
     }
 }
 

@@ -2,7 +2,6 @@
 
 use crate::dialect::Life;
 use crate::ids::{PeId, PoolHandle, ServerId};
-use crate::policy::Seat;
 use crate::wire::{Policy, PolicyType, PoolElement, SctpTransport, Transport, TransportBuf};
 
 use super::slab::ElementKey;
@@ -102,13 +101,6 @@ impl Element {
             asap_transport,
         }
     }
-}
-
-/// An element and where it sits in its pool's selector.
-#[derive(Debug)]
-pub(super) struct Stored {
-    pub(super) element: Element,
-    pub(super) seat: Seat,
 }
 
 /// An accepted registration.

@@ -51,6 +51,7 @@ mod owners;
 mod pool;
 mod slab;
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::ops::Bound;
@@ -59,6 +60,7 @@ use hashbrown::HashTable;
 
 use crate::ids::{PeId, PoolHandle, ServerId};
 use crate::planted::{Bug, planted};
+use crate::policy::Seat;
 use crate::rng::{HashKey, Rng};
 use crate::wire::{Policy, TransportBuf};
 
@@ -66,7 +68,6 @@ pub use element::{Element, NewElement, RegisterError, RegisterOutcome, Registere
 pub use pool::PoolView;
 pub use slab::ElementKey;
 
-use element::Stored;
 use owners::Owners;
 use pool::Pool;
 use slab::Slab;
@@ -96,9 +97,10 @@ impl Default for Limits {
 /// Pools and their elements.
 #[derive(Debug)]
 pub struct Handlespace {
-    pools: HashTable<Pool>,
+    pools: HashTable<Box<Pool>>,
     names: BTreeSet<PoolHandle>,
-    elements: Slab<Stored>,
+    /// Elements, and where each sits in its pool's selector.
+    elements: Slab<Element, Seat>,
     /// Where an element is in the slab, by pool handle and identifier.
     index: HashTable<u32>,
     hash_key: HashKey,
@@ -145,7 +147,7 @@ impl Handlespace {
 
     /// Removes an element, and its pool with the last one. `None` where it is not there any more.
     pub fn deregister(&mut self, key: ElementKey) -> Option<Element> {
-        let Stored { element, seat } = self.elements.remove(key)?;
+        let (element, seat) = self.elements.remove(key)?;
         let handle = element.pool.as_bytes();
         let hash = self.hash_key.hash(handle);
         let place = self.hash_key.extend(hash, element.id.0);
@@ -167,7 +169,7 @@ impl Handlespace {
 
     /// Makes `home` the owner of an element. Nothing else of it changes; does nothing where it is not there any more.
     pub fn set_home(&mut self, key: ElementKey, home: ServerId) {
-        let Some(Stored { element, .. }) = self.elements.get_mut(key) else {
+        let Some((element, _)) = self.elements.get_mut(key) else {
             return;
         };
         let handle = element.pool.as_bytes();
@@ -189,7 +191,7 @@ impl Handlespace {
 
     /// The element; `None` where it is not there any more.
     pub fn get(&self, key: ElementKey) -> Option<&Element> {
-        self.elements.get(key).map(|stored| &stored.element)
+        self.elements.get(key)
     }
 
     /// Appends at most `items` different elements of the pool to `selected`, in the order of its policy (RFC 5356). This is
@@ -278,8 +280,10 @@ impl Handlespace {
 
     /// The same computed anew from all elements, for tests and invariants: O(n).
     pub fn recompute_checksum(&self, home: ServerId) -> u16 {
-        let elements = self.elements.values().map(|stored| &stored.element);
-        let owned = elements.filter(|element| element.home == home);
+        let owned = self
+            .elements
+            .values()
+            .filter(|element| element.home == home);
         owners::checksum_of(owned.map(|element| (&element.pool, element.id)))
     }
 
@@ -300,16 +304,15 @@ impl Handlespace {
 
     fn pool_of(&self, handle: &[u8]) -> Option<&Pool> {
         let hash = self.hash_key.hash(handle);
-        self.pools.find(hash, |pool| pool.is_named(handle))
+        let pool = self.pools.find(hash, |pool| pool.is_named(handle))?;
+        Some(pool)
     }
 
     /// Where an element is in the slab; `hash` is that of the handle.
     fn index_of(&self, hash: u64, handle: &[u8], id: PeId) -> Option<u32> {
         let is_it = |index: &u32| {
-            let stored = self.elements.at(*index);
-            stored.is_some_and(|Stored { element, .. }| {
-                element.id == id && element.pool.as_bytes() == handle
-            })
+            let element = self.elements.at(*index);
+            element.is_some_and(|element| element.id == id && element.pool.as_bytes() == handle)
         };
         let place = self.hash_key.extend(hash, id.0);
         self.index.find(place, is_it).copied()
@@ -336,7 +339,8 @@ impl Handlespace {
         let pool = Pool::new(hash, handle, element, policy);
         let pool = pool.ok_or(RegisterError::UnsupportedPolicy)?;
         let name = pool.handle.clone();
-        self.pools.insert_unique(hash, pool, |pool| pool.hash);
+        self.pools
+            .insert_unique(hash, Box::new(pool), |pool| pool.hash);
         let joined = self.join(hash, handle, element, policy);
         if joined.is_ok() {
             self.names.insert(name);
@@ -372,12 +376,11 @@ impl Handlespace {
         self.owners
             .add(element.home, pool, (element.id, key.index()));
         let (hash_key, id) = (self.hash_key, element.id);
-        self.elements.insert(Stored { element, seat });
+        self.elements.insert(element, seat);
         let place = hash_key.extend(hash, id.0);
         let elements = &self.elements;
         self.index.insert_unique(place, key.index(), |index| {
-            let stored = elements.at(*index);
-            stored.map_or(0, |Stored { element, .. }| {
+            elements.at(*index).map_or(0, |element| {
                 hash_key.extend(hash_key.hash(element.pool.as_bytes()), element.id.0)
             })
         });
@@ -396,7 +399,7 @@ impl Handlespace {
         policy: Policy<'static>,
     ) -> Result<Registered, RegisterError> {
         let key = self.elements.key_at(index);
-        let Some(Stored { element: old, seat }) = self.elements.get_mut(key) else {
+        let Some((old, seat)) = self.elements.get_mut(key) else {
             return Err(RegisterError::TooManyElements);
         };
         let user_transport = TransportBuf::from(&element.user_transport);
@@ -412,7 +415,7 @@ impl Handlespace {
             if !consistent {
                 pool.check(element)?;
             }
-            pool.selector.update(*seat, &policy);
+            pool.selector.update(seat, &policy);
             if element.home != previous_home {
                 self.owners.remove(previous_home, pool, element.id);
                 self.owners.add(element.home, pool, (element.id, index));

@@ -20,19 +20,21 @@ impl ElementKey {
 }
 
 #[derive(Debug)]
-pub(super) struct Slab<T> {
-    slots: Vec<Slot<T>>,
+pub(super) struct Slab<T, N> {
+    slots: Vec<Slot<T, N>>,
     free: Vec<ElementKey>,
     len: usize,
 }
 
+/// A small note stands beside the value: within it, it would need the room of a larger one.
 #[derive(Debug)]
-struct Slot<T> {
+struct Slot<T, N> {
     generation: NonZeroU32,
+    note: N,
     value: Option<T>,
 }
 
-impl<T> Slab<T> {
+impl<T, N: Copy> Slab<T, N> {
     pub(super) const fn new() -> Self {
         Self {
             slots: Vec::new(),
@@ -58,9 +60,10 @@ impl<T> Slab<T> {
     }
 
     /// Puts `value` where [`Self::vacant`] says.
-    pub(super) fn insert(&mut self, value: T) {
+    pub(super) fn insert(&mut self, value: T, note: N) {
         let slot = |generation| Slot {
             generation,
+            note,
             value: Some(value),
         };
         match self.free.pop() {
@@ -89,22 +92,25 @@ impl<T> Slab<T> {
         ElementKey { index, generation }
     }
 
-    pub(super) fn get_mut(&mut self, key: ElementKey) -> Option<&mut T> {
+    pub(super) fn get_mut(&mut self, key: ElementKey) -> Option<(&mut T, N)> {
         let slot = self.slots.get_mut(key.index as usize)?;
-        slot.value
-            .as_mut()
-            .filter(|_| slot.generation == key.generation)
+        let value = slot.value.as_mut()?;
+        (slot.generation == key.generation).then_some((value, slot.note))
     }
 
-    pub(super) fn remove(&mut self, key: ElementKey) -> Option<T> {
-        self.get(key)?;
-        let value = self.slots.get_mut(key.index as usize)?.value.take();
+    pub(super) fn remove(&mut self, key: ElementKey) -> Option<(T, N)> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        if slot.generation != key.generation {
+            return None;
+        }
+        let value = slot.value.take()?;
+        let note = slot.note;
         self.len -= 1;
         // A slot whose generations are used up is given up, so that no key is ever valid twice.
         if let Some(generation) = key.generation.checked_add(1) {
             self.free.push(ElementKey { generation, ..key });
         }
-        value
+        Some((value, note))
     }
 
     /// All values, in no order that means anything.
@@ -121,10 +127,10 @@ mod tests {
     fn a_key_is_never_valid_twice() {
         let mut slab = Slab::new();
         let first = slab.vacant().unwrap();
-        slab.insert('a');
-        assert_eq!(slab.remove(first), Some('a'));
+        slab.insert('a', 1);
+        assert_eq!(slab.remove(first), Some(('a', 1)));
         let second = slab.vacant().unwrap();
-        slab.insert('b');
+        slab.insert('b', 2);
         assert_eq!(first.index, second.index);
         assert_eq!(slab.get(first), None);
         assert_eq!(slab.remove(first), None);
@@ -135,7 +141,7 @@ mod tests {
             ..second
         };
         slab.slots[0].generation = NonZeroU32::MAX;
-        assert_eq!(slab.remove(last), Some('b'));
+        assert_eq!(slab.remove(last), Some(('b', 2)));
         let other = slab.vacant().unwrap();
         assert_ne!(other.index, last.index, "the slot is given up");
     }

@@ -7,8 +7,8 @@
 //!  RR               circular list with a head                 k                1
 //!  WRR              windows in a cycle, by their deadline     k + log n        log n
 //!  RAND             array, shuffled as far as it is read      k                1
-//!  WRAND, RLU       tree of partial sums of the weights       k log n          log n
-//!  PRIO LU LUD PLU  ordered by (rank, turn)                   k log n          log n
+//!  WRAND, RLU       arrays by the size of the weight          k on average     1
+//!  PRIO LU LUD PLU  circular lists with a head, by rank       k (LUD k log n)  log n
 //! ```
 //!
 //! Members are any small value; a [`Seat`] says where one sits, and the caller keeps it beside the member.
@@ -36,6 +36,7 @@ mod seats;
 mod weighted_random;
 mod weighted_round_robin;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::rng::Rng;
@@ -61,7 +62,8 @@ pub struct Selector<M> {
 #[derive(Clone, Debug)]
 enum Order<M> {
     RoundRobin(RoundRobin<M>),
-    WeightedRoundRobin(WeightedRoundRobin<M>),
+    /// In a box, because it is much larger than the others.
+    WeightedRoundRobin(Box<WeightedRoundRobin<M>>),
     Random(Random<M>),
     WeightedRandom(WeightedRandom<M>),
     Ranked(Ranked<M>),
@@ -73,7 +75,7 @@ impl<M: Copy> Selector<M> {
         let order = match policy_type {
             PolicyType::ROUND_ROBIN => Order::RoundRobin(RoundRobin::new()),
             PolicyType::WEIGHTED_ROUND_ROBIN => {
-                Order::WeightedRoundRobin(WeightedRoundRobin::new())
+                Order::WeightedRoundRobin(Box::new(WeightedRoundRobin::new()))
             }
             PolicyType::RANDOM => Order::Random(Random::new()),
             PolicyType::WEIGHTED_RANDOM | PolicyType::RANDOMIZED_LEAST_USED => {
