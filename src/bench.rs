@@ -40,6 +40,9 @@ struct HandlespaceArgs {
     /// Only this operation.
     #[arg(long, value_enum)]
     operation: Option<Operation>,
+    /// How many elements a selection selects; may be given several times.
+    #[arg(long, default_values_t = [1, 5], value_parser = clap::value_parser!(u16).range(1..))]
+    items: Vec<u16>,
     /// How many runs, after one that does not count; a figure is the median of them.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     runs: u32,
@@ -62,7 +65,7 @@ enum Operation {
     ReregisterChanged,
     /// An element is looked up by pool handle and identifier.
     Find,
-    /// A handle resolution, with 1 and with 5 items.
+    /// A handle resolution.
     Select,
     /// A timer is started anew, with the latest deadline of all.
     TimerRestart,
@@ -96,7 +99,7 @@ fn bench_handlespace(args: &HandlespaceArgs) -> Result<(), Failure> {
     let mut rows: Vec<(Row, Vec<f64>)> = Vec::new();
     for run in 0..runs {
         let warm_up = run == 0 && !args.once;
-        for (row, time) in handlespace::run(&work, args.operation, args.once) {
+        for (row, time) in handlespace::run(&work, args) {
             match rows.iter_mut().find(|(known, _)| *known == row) {
                 Some((_, times)) => times.push(time),
                 None if warm_up => rows.push((row, Vec::new())),

@@ -42,8 +42,8 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! Below the machines, [`wire`] is the codec, [`handlespace`] the pools and elements, and [`policy`] the member selection: each is
-//! of use on its own.
+//! Below the machines, [`wire`] is the codec, [`handlespace`] the pools and elements, [`policy`] the member selection, and
+//! [`timers`] the deadlines: each is of use on its own.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -8,7 +8,7 @@ use rserpool_core::{Instant, Rng};
 
 use super::ledger::{Ledger, Row, resident_memory};
 use super::workload::{Workload, mix};
-use super::{Operation, table};
+use super::{HandlespaceArgs, Operation, table};
 
 /// A small handlespace is built so often in one run that this many operations of each kind are measured.
 const OPERATIONS: u32 = 20_000;
@@ -16,18 +16,14 @@ const OPERATIONS: u32 = 20_000;
 const SELECTIONS: u32 = 100_000;
 
 /// The time of each operation in nanoseconds, on average over one run.
-pub(super) fn run(
-    work: &Workload,
-    only: Option<Operation>,
-    once: bool,
-) -> impl Iterator<Item = (Row, f64)> {
-    let mut ledger = Ledger::new(only);
-    let rounds = match once {
+pub(super) fn run(work: &Workload, args: &HandlespaceArgs) -> impl Iterator<Item = (Row, f64)> {
+    let mut ledger = Ledger::new(args.operation);
+    let rounds = match args.once {
         true => 1,
         false => (OPERATIONS / work.elements).max(1),
     };
     for _ in 0..rounds {
-        round(work, &mut ledger);
+        round(work, &mut ledger, &args.items);
     }
     ledger.into_means()
 }
@@ -64,7 +60,7 @@ fn register(
     registered.expect("a consistent registration").key
 }
 
-fn round(work: &Workload, ledger: &mut Ledger) {
+fn round(work: &Workload, ledger: &mut Ledger, items: &[u16]) {
     let count = work.elements;
     let mut handlespace = empty(work);
     let mut keys: Vec<ElementKey> = Vec::with_capacity(count as usize);
@@ -96,7 +92,9 @@ fn round(work: &Workload, ledger: &mut Ledger) {
             black_box(handlespace.find(work.handle(number), Workload::id(number)));
         }
     });
-    select(work, ledger, &mut handlespace);
+    for items in items.iter().copied().map(usize::from) {
+        select(work, ledger, (&mut handlespace, items));
+    }
     restart(ledger, &keys, &work.shuffled(5));
     table::measure(ledger, &handlespace, count);
     let order = work.shuffled(6);
@@ -107,18 +105,16 @@ fn round(work: &Workload, ledger: &mut Ledger) {
     });
 }
 
-fn select(work: &Workload, ledger: &mut Ledger, handlespace: &mut Handlespace) {
-    let mut selected = Vec::with_capacity(8);
+fn select(work: &Workload, ledger: &mut Ledger, (handlespace, items): (&mut Handlespace, usize)) {
+    let mut selected = Vec::with_capacity(items);
     let count = work.elements.min(SELECTIONS);
-    for items in [1, 5] {
-        ledger.measure((Operation::Select, items), count, || {
-            for request in 0..count {
-                selected.clear();
-                let selection = handlespace.select(work.handle(mix(request)), items, &mut selected);
-                let _ = black_box((selection, &selected));
-            }
-        });
-    }
+    ledger.measure((Operation::Select, items), count, || {
+        for request in 0..count {
+            selected.clear();
+            let selection = handlespace.select(work.handle(mix(request)), items, &mut selected);
+            let _ = black_box((selection, &selected));
+        }
+    });
 }
 
 fn restart(ledger: &mut Ledger, keys: &[ElementKey], order: &[u32]) {

@@ -10,6 +10,7 @@
 //! the head of its new class: its turn comes last.
 
 use alloc::vec::Vec;
+use core::ops::ControlFlow;
 
 use smallvec::SmallVec;
 
@@ -113,12 +114,13 @@ impl<M: Copy> Ranked<M> {
     pub(super) fn select(&mut self, items: usize, selected: &mut Vec<M>) {
         // What is selected moves on in the order in which it is selected. That begins with the first one whose rank changes.
         let mut later: SmallVec<[(u32, bool); 8]> = SmallVec::new();
-        let mut left = items.min(self.len());
-        for (_, head) in self.classes.iter_mut().take(items) {
+        let mut left = items;
+        let seats = &self.seats;
+        self.classes.visit(|head| {
             let first = *head;
             let mut at = first;
             while left > 0
-                && let Some(standing) = self.seats.get(at)
+                && let Some(standing) = seats.get(at)
             {
                 left -= 1;
                 selected.push(standing.member);
@@ -130,13 +132,11 @@ impl<M: Copy> Ranked<M> {
                 }
                 at = standing.next;
                 if at == first {
-                    break;
+                    return ControlFlow::Continue(());
                 }
             }
-            if left == 0 {
-                break;
-            }
-        }
+            ControlFlow::Break(())
+        });
         for (seat, leads) in later {
             let degrade = |standing: &mut Standing<M>| {
                 standing.selections = standing.selections.saturating_add(1);
