@@ -2,6 +2,7 @@
 
 extern crate alloc;
 
+mod bench;
 mod common;
 mod connect;
 mod decode;
@@ -43,6 +44,8 @@ enum Command {
     Sim(sim::Args),
     /// Show the ASAP and ENRP messages in packet captures, or in hexadecimal digits.
     Decode(decode::Args),
+    /// Measure what the parts of a registrar cost on this machine.
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Demo => common::run("error", demo::run()),
         Command::Sim(args) => sim::simulate(&args),
         Command::Decode(args) => decode::run(&args),
+        Command::Bench(args) => bench::run(&args),
     }
 }
 

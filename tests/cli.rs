@@ -3,6 +3,8 @@
 
 extern crate alloc;
 
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/failover.rs"]
 mod failover;
 #[path = "cli/harness.rs"]

@@ -63,7 +63,7 @@ pub(crate) enum Found {
     NotOurs,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Timer {
     T5,
     T7(SocketAddr),

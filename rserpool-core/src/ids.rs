@@ -1,6 +1,6 @@
 //! The names of things: servers, elements, pools, associations and payload protocols.
 
-use bytes::Bytes;
+use alloc::sync::Arc;
 use core::borrow::Borrow;
 use core::fmt;
 
@@ -39,7 +39,7 @@ wire_id! {
 /// Clones share the bytes. A handle made by [`PoolHandle::from`] a slice owns a copy of its own, so that it never keeps a
 /// receive buffer alive.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PoolHandle(Bytes);
+pub struct PoolHandle(Arc<[u8]>);
 
 impl PoolHandle {
     /// The handle as it stands on the wire.
@@ -50,7 +50,7 @@ impl PoolHandle {
 
 impl From<&[u8]> for PoolHandle {
     fn from(bytes: &[u8]) -> Self {
-        Self(Bytes::copy_from_slice(bytes))
+        Self(Arc::from(bytes))
     }
 }
 

@@ -42,8 +42,8 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! Below the machines, [`wire`] is the codec, [`handlespace`] the pools and elements, and [`policy`] the member selection: each is
-//! of use on its own.
+//! Below the machines, [`wire`] is the codec, [`handlespace`] the pools and elements, [`policy`] the member selection, and
+//! [`timers`] the deadlines: each is of use on its own.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -58,6 +58,7 @@ pub mod handlespace;
 mod hunt;
 mod ids;
 mod machine;
+mod ordered;
 #[cfg(not(feature = "planted-bugs"))]
 #[expect(unreachable_pub, reason = "only the feature exports them")]
 mod planted;
@@ -67,7 +68,7 @@ pub mod policy;
 pub mod registrar;
 mod rng;
 mod time;
-mod timers;
+pub mod timers;
 pub mod user;
 pub mod wire;
 

@@ -1,6 +1,6 @@
 //! The one source of randomness of a machine: ChaCha8, seeded by the driver.
 
-use core::hash::BuildHasher;
+use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
@@ -39,8 +39,8 @@ impl Rng {
 
     /// A value below `bound`, each equally likely; 0 where `bound` is 0.
     pub fn below(&mut self, bound: u128) -> u128 {
-        if bound == 0 {
-            return 0;
+        if let Ok(bound) = u64::try_from(bound) {
+            return self.below_u64(bound).into();
         }
         let zone = u128::MAX - (u128::MAX - bound + 1) % bound;
         loop {
@@ -51,18 +51,44 @@ impl Rng {
         }
     }
 
-    /// A value below `bound` for sizes and indices; 0 where `bound` is 0.
-    pub fn index(&mut self, bound: usize) -> usize {
-        let Some(bound) = u64::try_from(bound).ok().filter(|bound| *bound > 0) else {
-            return 0;
-        };
-        let zone = u64::MAX - (u64::MAX - bound + 1) % bound;
+    /// A value below `bound`, each equally likely; 0 where `bound` is 0.
+    pub(crate) fn below_u64(&mut self, bound: u64) -> u64 {
+        if let Ok(bound) = u32::try_from(bound) {
+            return self.below_u32(bound).into();
+        }
+        // The high half of a product is below `bound`; a few draws are not used, so that all are equally likely.
         loop {
-            let draw = self.next_u64();
-            if draw <= zone {
-                return usize::try_from(draw % bound).unwrap_or(0);
+            let product = u128::from(self.next_u64()) * u128::from(bound);
+            let low = low_half(product);
+            if low >= bound || low >= bound.wrapping_neg() % bound {
+                return low_half(product >> 64);
             }
         }
+    }
+
+    fn below_u32(&mut self, bound: u32) -> u32 {
+        loop {
+            let draw = self.0.next_u32();
+            if let Some(value) = scaled(draw, bound) {
+                return value;
+            }
+        }
+    }
+
+    /// As [`Self::below_u64`], and a value of 32 bits.
+    pub(crate) fn below_and_bits(&mut self, bound: u32) -> (u32, u32) {
+        loop {
+            let (draw, bits) = halves(self.next_u64());
+            if let Some(value) = scaled(draw, bound) {
+                return (value, bits);
+            }
+        }
+    }
+
+    /// A value below `bound` for sizes and indices; 0 where `bound` is 0.
+    pub fn index(&mut self, bound: usize) -> usize {
+        let below = u64::try_from(bound).map(|bound| self.below_u64(bound));
+        below.map_or(0, |below| usize::try_from(below).unwrap_or(0))
     }
 
     /// `period` varied by up to ±50 % (RFC 5352 §3.5).
@@ -78,7 +104,7 @@ impl Rng {
     }
 }
 
-/// Builds the keyed hasher of the core's hash maps: no collisions by choice, and the same map for the same seed.
+/// The key of the core's hash tables: no collisions by choice, and the same table for the same seed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HashKey(u64, u64);
 
@@ -88,6 +114,42 @@ impl BuildHasher for HashKey {
     fn build_hasher(&self) -> SipHasher13 {
         SipHasher13::new_with_keys(self.0, self.1)
     }
+}
+
+impl HashKey {
+    /// The hash of bytes.
+    pub(crate) fn hash(self, bytes: &[u8]) -> u64 {
+        let mut hasher = self.build_hasher();
+        hasher.write(bytes);
+        hasher.finish()
+    }
+
+    /// The hash of a number in what has the hash `hash`: multiplied by a secret odd number, and folded. Two numbers meet in the
+    /// same place by chance only, as long as hashes and the order of the tables stay inside.
+    pub(crate) fn extend(self, hash: u64, number: u32) -> u64 {
+        let product = u128::from(hash ^ u64::from(number)) * u128::from(self.1 | 1);
+        low_half(product) ^ low_half(product >> 64)
+    }
+}
+
+/// A draw from 32 bits as a value below `bound`; `None` for the few draws that must not be used, so that all values are equally
+/// likely.
+fn scaled(draw: u32, bound: u32) -> Option<u32> {
+    let (value, low) = halves(u64::from(draw) * u64::from(bound));
+    (low >= bound || low >= bound.wrapping_neg() % bound).then_some(value)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the two halves are everything"
+)]
+const fn halves(value: u64) -> (u32, u32) {
+    ((value >> 32) as u32, value as u32)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the high half is cut off")]
+const fn low_half(product: u128) -> u64 {
+    product as u64
 }
 
 #[cfg(test)]
@@ -108,9 +170,35 @@ mod tests {
     }
 
     #[test]
+    fn hashes_differ_by_length_content_and_number() {
+        let key = Rng::from_seed([2; 32]).hash_key();
+        let texts = [
+            "",
+            "\0",
+            "\0\0",
+            "a",
+            "ab",
+            "ba",
+            "1234567",
+            "12345678",
+            "123456789",
+            "1234567812345678",
+            "\0\0\0\0\0\0\0\0\0",
+        ];
+        let hashes = texts.map(|text| key.hash(text.as_bytes()));
+        let numbers = [0, 1, u32::MAX].map(|number| key.extend(hashes[0], number));
+        let mut all = [&hashes[..], &numbers].concat();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), texts.len() + numbers.len());
+    }
+
+    #[test]
     fn bounds_hold() {
         let mut rng = Rng::from_seed([1; 32]);
         assert_eq!((rng.below(0), rng.index(0)), (0, 0));
+        let wide = u64::from(u32::MAX) + 2;
+        assert!((0..100).all(|_| rng.below_u64(wide) < wide && rng.below_and_bits(3).0 < 3));
         let mut seen = [false; 3];
         for _ in 0..100 {
             seen[rng.index(3)] = true;

@@ -3,7 +3,7 @@
 use crate::harness::run;
 
 /// Arguments, and what the line says.
-const MISTAKES: [(&[&str], &str); 22] = [
+const MISTAKES: [(&[&str], &str); 23] = [
     (&[], "rserpool: say what to do: registrar, element, resolve"),
     (&["regsitrar"], "unrecognized subcommand 'regsitrar'"),
     (&["--verbose"], "unexpected argument '--verbose'"),
@@ -53,6 +53,10 @@ const MISTAKES: [(&[&str], &str); 22] = [
     (
         &["element", "--pool", "p", "--echo", "--policy", "\n\n"],
         "for '--policy",
+    ),
+    (
+        &["bench", "handlespace", "--elements", "9", "--pools", "10"],
+        "every pool must have an element",
     ),
     (
         &["resolve"],

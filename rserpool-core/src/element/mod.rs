@@ -49,7 +49,7 @@ enum State {
     Leaving,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Timer {
     T2Registration,
     T3Deregistration,

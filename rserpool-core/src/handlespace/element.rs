@@ -2,7 +2,6 @@
 
 use crate::dialect::Life;
 use crate::ids::{PeId, PoolHandle, ServerId};
-use crate::policy::Seat;
 use crate::wire::{Policy, PolicyType, PoolElement, SctpTransport, Transport, TransportBuf};
 
 use super::slab::ElementKey;
@@ -22,6 +21,13 @@ pub struct NewElement<'a> {
     pub policy: Policy<'a>,
     /// Where its registrar reaches it by ASAP.
     pub asap_transport: Option<SctpTransport<'a>>,
+}
+
+impl NewElement<'_> {
+    fn asap_transport_buf(&self) -> Option<TransportBuf> {
+        let transport = self.asap_transport.map(Transport::Sctp);
+        transport.as_ref().map(TransportBuf::from)
+    }
 }
 
 /// A pool element of a handlespace.
@@ -46,7 +52,6 @@ pub struct Element {
 
 impl Element {
     pub(super) fn new(pool: PoolHandle, element: &NewElement<'_>, policy: Policy<'static>) -> Self {
-        let asap_transport = element.asap_transport.map(Transport::Sctp);
         Self {
             pool,
             id: element.id,
@@ -54,8 +59,30 @@ impl Element {
             life: element.life,
             user_transport: TransportBuf::from(&element.user_transport),
             policy,
-            asap_transport: asap_transport.as_ref().map(TransportBuf::from),
+            asap_transport: element.asap_transport_buf(),
         }
+    }
+
+    /// Replaces all attributes by those of a re-registration, whose user transport is `user_transport`, too. Whether any is
+    /// another one.
+    pub(super) fn replace(
+        &mut self,
+        element: &NewElement<'_>,
+        policy: Policy<'static>,
+        user_transport: TransportBuf,
+    ) -> bool {
+        let asap_transport = element.asap_transport_buf();
+        let same = self.home == element.home
+            && self.life == element.life
+            && self.policy == policy
+            && self.user_transport == user_transport
+            && self.asap_transport == asap_transport;
+        self.home = element.home;
+        self.life = element.life;
+        self.policy = policy;
+        self.user_transport = user_transport;
+        self.asap_transport = asap_transport;
+        !same
     }
 
     /// The element as a parameter of a message. `life_field` is the Registration Life field, in the unit of the
@@ -74,13 +101,6 @@ impl Element {
             asap_transport,
         }
     }
-}
-
-/// An element and where it sits in its pool's selector.
-#[derive(Debug)]
-pub(super) struct Stored {
-    pub(super) element: Element,
-    pub(super) seat: Seat,
 }
 
 /// An accepted registration.

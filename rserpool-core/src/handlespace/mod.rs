@@ -2,17 +2,23 @@
 //!
 //! ```text
 //!   pools    handle ─▶ Pool ┬ selector   by policy: whom to select next
-//!   (hash)                  ├ members    by PE identifier
-//!   names                   └ owned      by (owner, PE identifier)
-//!   (sorted)                      │
-//!                                 ▼
-//!   elements         ElementKey ─▶ Element, seat in the selector
-//!                                 ▲
+//!   (hash)                  └ owned      by owner, then by PE identifier
+//!   names                          │
+//!   (sorted)                       ▼
+//!   elements          ElementKey ─▶ Element, seat in the selector
+//!   (slab)                        ▲
+//!   index      (handle, PE identifier)
+//!   (hash)
 //!   owners      server identifier ─▶ pools with elements of its own, checksum
 //! ```
 //!
-//! Every call is O(log n) for each item that it gives or takes; none looks at all elements. There is no clock, and the
-//! same seed and the same calls give the same results: no order depends on the hash map.
+//! An element is stored once, in the slab; all others have its place there, 4 bytes. Who asks for an element goes through the
+//! index, whose work does not depend on the number of elements; the trees of `owned` are there for whatever has to be in order.
+//! The members of a pool in the order of their identifiers are those of its owners, merged.
+//!
+//! Every call is O(log n) for each item that it gives or takes, and for all registrars that own elements of a pool; none looks
+//! at all elements. There is no clock, and the same seed and the same calls give the same results: no order depends on the hash
+//! maps.
 //!
 //! ```
 //! use core::net::IpAddr;
@@ -45,22 +51,23 @@ mod owners;
 mod pool;
 mod slab;
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
 use crate::ids::{PeId, PoolHandle, ServerId};
 use crate::planted::{Bug, planted};
+use crate::policy::Seat;
 use crate::rng::{HashKey, Rng};
-use crate::wire::Policy;
+use crate::wire::{Policy, TransportBuf};
 
 pub use element::{Element, NewElement, RegisterError, RegisterOutcome, Registered, Selection};
 pub use pool::PoolView;
 pub use slab::ElementKey;
 
-use element::Stored;
 use owners::Owners;
 use pool::Pool;
 use slab::Slab;
@@ -90,9 +97,13 @@ impl Default for Limits {
 /// Pools and their elements.
 #[derive(Debug)]
 pub struct Handlespace {
-    pools: HashMap<PoolHandle, Pool, HashKey>,
+    pools: HashTable<Box<Pool>>,
     names: BTreeSet<PoolHandle>,
-    elements: Slab<Stored>,
+    /// Elements, and where each sits in its pool's selector.
+    elements: Slab<Element, Seat>,
+    /// Where an element is in the slab, by pool handle and identifier.
+    index: HashTable<u32>,
+    hash_key: HashKey,
     owners: Owners,
     limits: Limits,
     rng: Rng,
@@ -102,9 +113,11 @@ impl Handlespace {
     /// An empty handlespace. `rng` decides what the random policies select.
     pub fn new(mut rng: Rng, limits: Limits) -> Self {
         Self {
-            pools: HashMap::with_hasher(rng.hash_key()),
+            pools: HashTable::new(),
             names: BTreeSet::new(),
             elements: Slab::new(),
+            index: HashTable::new(),
+            hash_key: rng.hash_key(),
             owners: Owners::default(),
             limits,
             rng,
@@ -122,25 +135,32 @@ impl Handlespace {
             .policy
             .standard()
             .ok_or(RegisterError::UnsupportedPolicy)?;
-        let Some(existing) = self.pools.get(pool) else {
-            return self.create(pool, element, policy);
-        };
-        existing.check(element)?;
-        match existing.members.get(&element.id) {
-            Some(&key) => self.replace(key, element, policy),
-            None => self.join(pool, element, policy),
+        let hash = self.hash_key.hash(pool);
+        match self.index_of(hash, pool, element.id) {
+            Some(index) => self.replace(hash, index, element, policy),
+            None => match self.pools.find(hash, |known| known.is_named(pool)) {
+                Some(_) => self.join(hash, pool, element, policy),
+                None => self.create(hash, pool, element, policy),
+            },
         }
     }
 
     /// Removes an element, and its pool with the last one. `None` where it is not there any more.
     pub fn deregister(&mut self, key: ElementKey) -> Option<Element> {
-        let Stored { element, seat } = self.elements.remove(key)?;
-        if let Some(pool) = self.pools.get_mut(&element.pool) {
+        let (element, seat) = self.elements.remove(key)?;
+        let handle = element.pool.as_bytes();
+        let hash = self.hash_key.hash(handle);
+        let place = self.hash_key.extend(hash, element.id.0);
+        let is_it = |index: &u32| *index == key.index();
+        if let Ok(entry) = self.index.find_entry(place, is_it) {
+            entry.remove();
+        }
+        if let Ok(mut entry) = self.pools.find_entry(hash, |pool| pool.is_named(handle)) {
+            let pool = entry.get_mut();
             pool.selector.remove(seat);
-            pool.members.remove(&element.id);
             self.owners.remove(element.home, pool, element.id);
-            if pool.members.is_empty() {
-                self.pools.remove(&element.pool);
+            if pool.len() == 0 {
+                entry.remove();
                 self.names.remove(&element.pool);
             }
         }
@@ -149,24 +169,27 @@ impl Handlespace {
 
     /// Makes `home` the owner of an element. Nothing else of it changes; does nothing where it is not there any more.
     pub fn set_home(&mut self, key: ElementKey, home: ServerId) {
-        let Some(Stored { element, .. }) = self.elements.get_mut(key) else {
+        let Some((element, _)) = self.elements.get_mut(key) else {
             return;
         };
-        if let Some(pool) = self.pools.get_mut(&element.pool) {
+        let handle = element.pool.as_bytes();
+        let hash = self.hash_key.hash(handle);
+        if let Some(pool) = self.pools.find_mut(hash, |pool| pool.is_named(handle)) {
             self.owners.remove(element.home, pool, element.id);
-            self.owners.add(home, pool, element.id, key);
+            self.owners.add(home, pool, (element.id, key.index()));
             element.home = home;
         }
     }
 
     /// The element with this identifier in this pool.
     pub fn find(&self, pool: &[u8], id: PeId) -> Option<ElementKey> {
-        self.pools.get(pool)?.members.get(&id).copied()
+        self.index_of(self.hash_key.hash(pool), pool, id)
+            .map(|index| self.elements.key_at(index))
     }
 
     /// The element; `None` where it is not there any more.
     pub fn get(&self, key: ElementKey) -> Option<&Element> {
-        self.elements.get(key).map(|stored| &stored.element)
+        self.elements.get(key)
     }
 
     /// Appends at most `items` different elements of the pool to `selected`, in the order of its policy (RFC 5356). This is
@@ -177,16 +200,17 @@ impl Handlespace {
         items: usize,
         selected: &mut Vec<ElementKey>,
     ) -> Selection {
-        let Some(pool) = self.pools.get_mut(pool) else {
+        let hash = self.hash_key.hash(pool);
+        let Some(pool) = self.pools.find_mut(hash, |known| known.is_named(pool)) else {
             return Selection::UnknownPool;
         };
         pool.selector.select(&mut self.rng, items, selected);
-        Selection::Selected(pool.policy.policy_type())
+        Selection::Selected(pool.selector.policy_type())
     }
 
     /// The pool as a whole.
     pub fn pool(&self, pool: &[u8]) -> Option<PoolView<'_>> {
-        self.pools.get(pool).map(Pool::view)
+        self.pool_of(pool).map(Pool::view)
     }
 
     /// The handles of all pools, in the order of their bytes.
@@ -196,8 +220,8 @@ impl Handlespace {
 
     /// The elements of a pool, in the order of their identifiers.
     pub fn elements<'a>(&'a self, pool: &[u8]) -> impl Iterator<Item = ElementKey> + use<'a> {
-        let pool = self.pools.get(pool).into_iter();
-        pool.flat_map(|pool| pool.members_after(None))
+        let pool = self.pool_of(pool).into_iter();
+        self.keys(pool.flat_map(|pool| pool.members_after(None)))
     }
 
     /// The elements of a registrar, in the order of (pool handle, PE identifier).
@@ -211,11 +235,12 @@ impl Handlespace {
         &'a self,
         after: Option<(&[u8], PeId)>,
     ) -> impl Iterator<Item = ElementKey> + use<'a> {
-        let same = after.and_then(|(handle, id)| Some((self.pools.get(handle)?, id)));
+        let same = after.and_then(|(handle, id)| Some((self.pool_of(handle)?, id)));
         let same = same.into_iter();
-        let others = names_after(&self.names, after).filter_map(|name| self.pools.get(name));
-        same.flat_map(|(pool, id)| pool.members_after(Some(id)))
-            .chain(others.flat_map(|pool| pool.members_after(None)))
+        let others =
+            names_after(&self.names, after).filter_map(|name| self.pool_of(name.as_bytes()));
+        let same = same.flat_map(|(pool, id)| pool.members_after(Some(id)));
+        self.keys(same.chain(others.flat_map(|pool| pool.members_after(None))))
     }
 
     /// As [`Self::elements_after`], of one registrar only.
@@ -224,16 +249,16 @@ impl Handlespace {
         home: ServerId,
         after: Option<(&[u8], PeId)>,
     ) -> impl Iterator<Item = ElementKey> + use<'a> {
-        let same = after.and_then(|(handle, id)| Some((self.pools.get(handle)?, id)));
+        let same = after.and_then(|(handle, id)| Some((self.pool_of(handle)?, id)));
         let same = same.into_iter();
         let owner = self.owners.get(home);
         let names = owner.map(|owner| names_after(&owner.pools, after));
         let others = names
             .into_iter()
             .flatten()
-            .filter_map(|name| self.pools.get(name));
-        same.flat_map(move |(pool, id)| pool.owned_after(home, Some(id)))
-            .chain(others.flat_map(move |pool| pool.owned_after(home, None)))
+            .filter_map(|name| self.pool_of(name.as_bytes()));
+        let same = same.flat_map(move |(pool, id)| pool.owned_after(home, Some(id)));
+        self.keys(same.chain(others.flat_map(move |pool| pool.owned_after(home, None))))
     }
 
     /// The registrars that own an element, in the order of their identifiers.
@@ -253,8 +278,10 @@ impl Handlespace {
 
     /// The same computed anew from all elements, for tests and invariants: O(n).
     pub fn recompute_checksum(&self, home: ServerId) -> u16 {
-        let elements = self.elements.values().map(|stored| &stored.element);
-        let owned = elements.filter(|element| element.home == home);
+        let owned = self
+            .elements
+            .values()
+            .filter(|element| element.home == home);
         owners::checksum_of(owned.map(|element| (&element.pool, element.id)))
     }
 
@@ -273,9 +300,33 @@ impl Handlespace {
         self.pools.len()
     }
 
+    fn pool_of(&self, handle: &[u8]) -> Option<&Pool> {
+        let hash = self.hash_key.hash(handle);
+        let pool = self.pools.find(hash, |pool| pool.is_named(handle))?;
+        Some(pool)
+    }
+
+    /// Where an element is in the slab; `hash` is that of the handle.
+    fn index_of(&self, hash: u64, handle: &[u8], id: PeId) -> Option<u32> {
+        let is_it = |index: &u32| {
+            let element = self.elements.at(*index);
+            element.is_some_and(|element| element.id == id && element.pool.as_bytes() == handle)
+        };
+        let place = self.hash_key.extend(hash, id.0);
+        self.index.find(place, is_it).copied()
+    }
+
+    fn keys<'a, I: Iterator<Item = u32> + 'a>(
+        &'a self,
+        places: I,
+    ) -> impl Iterator<Item = ElementKey> + use<'a, I> {
+        places.map(|index| self.elements.key_at(index))
+    }
+
     /// RFC 5352 §3.1 rule 1.
     fn create(
         &mut self,
+        hash: u64,
         handle: &[u8],
         element: &NewElement<'_>,
         policy: Policy<'static>,
@@ -283,20 +334,24 @@ impl Handlespace {
         if self.pool_count() >= self.limits.pools {
             return Err(RegisterError::TooManyPools);
         }
-        let pool = Pool::new(handle, element, policy).ok_or(RegisterError::UnsupportedPolicy)?;
+        let pool = Pool::new(hash, handle, element, policy);
+        let pool = pool.ok_or(RegisterError::UnsupportedPolicy)?;
         let name = pool.handle.clone();
-        self.pools.insert(name.clone(), pool);
-        let joined = self.join(handle, element, policy);
-        match joined {
-            Ok(_) => self.names.insert(name),
-            Err(_) => self.pools.remove(handle).is_some(),
-        };
+        self.pools
+            .insert_unique(hash, Box::new(pool), |pool| pool.hash);
+        let joined = self.join(hash, handle, element, policy);
+        if joined.is_ok() {
+            self.names.insert(name);
+        } else if let Ok(entry) = self.pools.find_entry(hash, |pool| pool.is_named(handle)) {
+            entry.remove();
+        }
         joined
     }
 
     /// RFC 5352 §3.1 rule 2.
     fn join(
         &mut self,
+        hash: u64,
         handle: &[u8],
         element: &NewElement<'_>,
         policy: Policy<'static>,
@@ -304,19 +359,29 @@ impl Handlespace {
         if self.len() >= self.limits.elements {
             return Err(RegisterError::TooManyElements);
         }
-        let (Some(pool), Some(key)) = (self.pools.get_mut(handle), self.elements.vacant()) else {
+        let pool = self.pools.find_mut(hash, |pool| pool.is_named(handle));
+        let (Some(pool), Some(key)) = (pool, self.elements.vacant()) else {
             return Err(RegisterError::TooManyElements);
         };
-        if pool.members.len() >= self.limits.elements_per_pool {
+        pool.check(element)?;
+        if pool.len() >= self.limits.elements_per_pool {
             return Err(RegisterError::PoolFull);
         }
         let Some(seat) = pool.selector.insert(key, &policy) else {
             return Err(RegisterError::InconsistentPolicy(pool.policy));
         };
         let element = Element::new(pool.handle.clone(), element, policy);
-        pool.members.insert(element.id, key);
-        self.owners.add(element.home, pool, element.id, key);
-        self.elements.insert(Stored { element, seat });
+        self.owners
+            .add(element.home, pool, (element.id, key.index()));
+        let (hash_key, id) = (self.hash_key, element.id);
+        self.elements.insert(element, seat);
+        let place = hash_key.extend(hash, id.0);
+        let elements = &self.elements;
+        self.index.insert_unique(place, key.index(), |index| {
+            elements.at(*index).map_or(0, |element| {
+                hash_key.extend(hash_key.hash(element.pool.as_bytes()), element.id.0)
+            })
+        });
         Ok(Registered {
             key,
             outcome: RegisterOutcome::New,
@@ -326,26 +391,37 @@ impl Handlespace {
     /// RFC 5352 §3.1 rules 3 and 4.
     fn replace(
         &mut self,
-        key: ElementKey,
+        hash: u64,
+        index: u32,
         element: &NewElement<'_>,
         policy: Policy<'static>,
     ) -> Result<Registered, RegisterError> {
-        let Some(stored) = self.elements.get_mut(key) else {
+        let key = self.elements.key_at(index);
+        let Some((old, seat)) = self.elements.get_mut(key) else {
             return Err(RegisterError::TooManyElements);
         };
-        let new = Element::new(stored.element.pool.clone(), element, policy);
-        let changed = new != stored.element;
-        let previous_home = stored.element.home;
-        if let Some(pool) = self.pools.get_mut(&new.pool) {
-            pool.selector.update(stored.seat, &policy);
-            if new.home != previous_home {
+        let user_transport = TransportBuf::from(&element.user_transport);
+        let previous_home = old.home;
+        // Who has the transport and the policy type that it had is as consistent with its pool as it was. Most have, and the
+        // pool is needed for nothing else then.
+        let consistent = old.user_transport == user_transport
+            && old.policy.policy_type() == policy.policy_type();
+        let has_values = !matches!(policy, Policy::RoundRobin | Policy::Random);
+        if (!consistent || has_values || element.home != previous_home)
+            && let Some(pool) = self.pools.find_mut(hash, |pool| pool.handle == old.pool)
+        {
+            if !consistent {
+                pool.check(element)?;
+            }
+            pool.selector.update(seat, &policy);
+            if element.home != previous_home {
                 if !planted(Bug::ChecksumOfHomeChange) {
-                    self.owners.remove(previous_home, pool, new.id);
+                    self.owners.remove(previous_home, pool, element.id);
                 }
-                self.owners.add(new.home, pool, new.id, key);
+                self.owners.add(element.home, pool, (element.id, index));
             }
         }
-        stored.element = new;
+        let changed = old.replace(element, policy, user_transport);
         Ok(Registered {
             key,
             outcome: RegisterOutcome::Updated {

@@ -7,7 +7,6 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 
 use super::pool::Pool;
-use super::slab::ElementKey;
 use crate::ids::{PeId, PoolHandle, ServerId};
 use crate::planted::{Bug, planted};
 
@@ -40,23 +39,19 @@ impl Owners {
         !fold(self.get(home).map_or(0, |owner| owner.sum))
     }
 
-    /// Makes `home` the owner of an element that has none.
-    pub(super) fn add(&mut self, home: ServerId, pool: &mut Pool, id: PeId, key: ElementKey) {
+    /// Makes `home` the owner of an element that has none, which is at `index` in the slab.
+    pub(super) fn add(&mut self, home: ServerId, pool: &mut Pool, (id, index): (PeId, u32)) {
         let owner = self.0.entry(home).or_default();
-        if pool.owned_after(home, None).next().is_none() {
+        if pool.add_owned(home, id, index) {
             owner.pools.insert(pool.handle.clone());
         }
         owner.elements += 1;
         owner.sum += pool.handle_sum + sum_of_id(id);
-        pool.owned.insert((home, id), key);
     }
 
     /// Leaves an element without an owner.
     pub(super) fn remove(&mut self, home: ServerId, pool: &mut Pool, id: PeId) {
-        if pool.owned.remove(&(home, id)).is_none() {
-            return;
-        }
-        let Some(owner) = self.0.get_mut(&home) else {
+        let (Some(last), Some(owner)) = (pool.remove_owned(home, id), self.0.get_mut(&home)) else {
             return;
         };
         owner.elements -= 1;
@@ -66,7 +61,7 @@ impl Owners {
         owner.sum -= pool.handle_sum + sum_of_id(id);
         if owner.elements == 0 {
             self.0.remove(&home);
-        } else if pool.owned_after(home, None).next().is_none() {
+        } else if last {
             owner.pools.remove(&pool.handle);
         }
     }

@@ -1,6 +1,7 @@
 //! Elements by key: an index that is used again, and a generation that is not.
 
 use alloc::vec::Vec;
+use core::num::NonZeroU32;
 
 /// Names an element of a handlespace from its registration until its removal, and never another one after that.
 ///
@@ -8,23 +9,32 @@ use alloc::vec::Vec;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ElementKey {
     index: u32,
-    generation: u32,
+    generation: NonZeroU32,
+}
+
+impl ElementKey {
+    /// The place of the element, as [`Slab::key_at`] takes it.
+    pub(super) const fn index(self) -> u32 {
+        self.index
+    }
 }
 
 #[derive(Debug)]
-pub(super) struct Slab<T> {
-    slots: Vec<Slot<T>>,
+pub(super) struct Slab<T, N> {
+    slots: Vec<Slot<T, N>>,
     free: Vec<ElementKey>,
     len: usize,
 }
 
+/// A small note stands beside the value: within it, it would need the room of a larger one.
 #[derive(Debug)]
-struct Slot<T> {
-    generation: u32,
+struct Slot<T, N> {
+    generation: NonZeroU32,
+    note: N,
     value: Option<T>,
 }
 
-impl<T> Slab<T> {
+impl<T, N: Copy> Slab<T, N> {
     pub(super) const fn new() -> Self {
         Self {
             slots: Vec::new(),
@@ -45,19 +55,20 @@ impl<T> Slab<T> {
         let index = u32::try_from(self.slots.len()).ok()?;
         Some(ElementKey {
             index,
-            generation: 0,
+            generation: NonZeroU32::MIN,
         })
     }
 
     /// Puts `value` where [`Self::vacant`] says.
-    pub(super) fn insert(&mut self, value: T) {
+    pub(super) fn insert(&mut self, value: T, note: N) {
         let slot = |generation| Slot {
             generation,
+            note,
             value: Some(value),
         };
         match self.free.pop() {
             Some(key) => self.slots[key.index as usize] = slot(key.generation),
-            None => self.slots.push(slot(0)),
+            None => self.slots.push(slot(NonZeroU32::MIN)),
         }
         self.len += 1;
     }
@@ -69,22 +80,37 @@ impl<T> Slab<T> {
             .filter(|_| slot.generation == key.generation)
     }
 
-    pub(super) fn get_mut(&mut self, key: ElementKey) -> Option<&mut T> {
-        let slot = self.slots.get_mut(key.index as usize)?;
-        slot.value
-            .as_mut()
-            .filter(|_| slot.generation == key.generation)
+    /// The value at a place that is taken, whatever its generation.
+    pub(super) fn at(&self, index: u32) -> Option<&T> {
+        self.slots.get(index as usize)?.value.as_ref()
     }
 
-    pub(super) fn remove(&mut self, key: ElementKey) -> Option<T> {
-        self.get(key)?;
-        let value = self.slots.get_mut(key.index as usize)?.value.take();
+    /// The key of a place that is taken.
+    pub(super) fn key_at(&self, index: u32) -> ElementKey {
+        let slot = self.slots.get(index as usize);
+        let generation = slot.map_or(NonZeroU32::MIN, |slot| slot.generation);
+        ElementKey { index, generation }
+    }
+
+    pub(super) fn get_mut(&mut self, key: ElementKey) -> Option<(&mut T, N)> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        let value = slot.value.as_mut()?;
+        (slot.generation == key.generation).then_some((value, slot.note))
+    }
+
+    pub(super) fn remove(&mut self, key: ElementKey) -> Option<(T, N)> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        if slot.generation != key.generation {
+            return None;
+        }
+        let value = slot.value.take()?;
+        let note = slot.note;
         self.len -= 1;
         // A slot whose generations are used up is given up, so that no key is ever valid twice.
         if let Some(generation) = key.generation.checked_add(1) {
             self.free.push(ElementKey { generation, ..key });
         }
-        value
+        Some((value, note))
     }
 
     /// All values, in no order that means anything.
@@ -101,21 +127,21 @@ mod tests {
     fn a_key_is_never_valid_twice() {
         let mut slab = Slab::new();
         let first = slab.vacant().unwrap();
-        slab.insert('a');
-        assert_eq!(slab.remove(first), Some('a'));
+        slab.insert('a', 1);
+        assert_eq!(slab.remove(first), Some(('a', 1)));
         let second = slab.vacant().unwrap();
-        slab.insert('b');
+        slab.insert('b', 2);
         assert_eq!(first.index, second.index);
         assert_eq!(slab.get(first), None);
         assert_eq!(slab.remove(first), None);
         assert_eq!((slab.get(second), slab.len()), (Some(&'b'), 1));
 
         let last = ElementKey {
-            generation: u32::MAX,
+            generation: NonZeroU32::MAX,
             ..second
         };
-        slab.slots[0].generation = u32::MAX;
-        assert_eq!(slab.remove(last), Some('b'));
+        slab.slots[0].generation = NonZeroU32::MAX;
+        assert_eq!(slab.remove(last), Some(('b', 2)));
         let other = slab.vacant().unwrap();
         assert_ne!(other.index, last.index, "the slot is given up");
     }

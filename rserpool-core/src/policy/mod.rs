@@ -7,8 +7,8 @@
 //!  RR               circular list with a head                 k                1
 //!  WRR              windows in a cycle, by their deadline     k + log n        log n
 //!  RAND             array, shuffled as far as it is read      k                1
-//!  WRAND, RLU       tree of partial sums of the weights       k log n          log n
-//!  PRIO LU LUD PLU  ordered by (rank, turn)                   k log n          log n
+//!  WRAND, RLU       arrays by the size of the weight          k on average     1
+//!  PRIO LU LUD PLU  circular lists with a head, by rank       k (LUD k log n)  log n
 //! ```
 //!
 //! Members are any small value; a [`Seat`] says where one sits, and the caller keeps it beside the member.
@@ -36,6 +36,7 @@ mod seats;
 mod weighted_random;
 mod weighted_round_robin;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::rng::Rng;
@@ -49,7 +50,7 @@ use weighted_round_robin::WeightedRoundRobin;
 /// Where a member sits in its [`Selector`]: from [`Selector::insert`] to [`Selector::remove`], then it may be given to
 /// another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Seat(usize);
+pub struct Seat(u32);
 
 /// The members of a pool, in the order in which its policy selects them.
 #[derive(Clone, Debug)]
@@ -61,7 +62,8 @@ pub struct Selector<M> {
 #[derive(Clone, Debug)]
 enum Order<M> {
     RoundRobin(RoundRobin<M>),
-    WeightedRoundRobin(WeightedRoundRobin<M>),
+    /// In a box, because it is much larger than the others.
+    WeightedRoundRobin(Box<WeightedRoundRobin<M>>),
     Random(Random<M>),
     WeightedRandom(WeightedRandom<M>),
     Ranked(Ranked<M>),
@@ -73,7 +75,7 @@ impl<M: Copy> Selector<M> {
         let order = match policy_type {
             PolicyType::ROUND_ROBIN => Order::RoundRobin(RoundRobin::new()),
             PolicyType::WEIGHTED_ROUND_ROBIN => {
-                Order::WeightedRoundRobin(WeightedRoundRobin::new())
+                Order::WeightedRoundRobin(Box::new(WeightedRoundRobin::new()))
             }
             PolicyType::RANDOM => Order::Random(Random::new()),
             PolicyType::WEIGHTED_RANDOM | PolicyType::RANDOMIZED_LEAST_USED => {
@@ -109,7 +111,8 @@ impl<M: Copy> Selector<M> {
         self.len() == 0
     }
 
-    /// Adds a member with its values for the policy. `None`, and nothing has changed, where they are of another policy.
+    /// Adds a member with its values for the policy. `None`, and nothing has changed, where they are of another policy or
+    /// 2^32 members are there.
     pub fn insert(&mut self, member: M, policy: &Policy<'_>) -> Option<Seat> {
         let terms = self.terms(policy)?;
         let seat = match (&mut self.order, terms) {
@@ -122,7 +125,7 @@ impl<M: Copy> Selector<M> {
             (Order::Ranked(order), Terms::Rank(rank)) => order.insert(member, rank),
             _ => return None,
         };
-        Some(Seat(seat))
+        seat.map(Seat)
     }
 
     /// Replaces a member's values, as a re-registration does: they count from the next selection on, and a degradation

@@ -2,19 +2,20 @@
 //! round robin among equals.
 //!
 //! ```text
-//!   rank     10   10   10 │ 20 │ 35   35        select(5) gives the members of the turns 3 5 9 4 1. Then the first of
-//!   turn      3    5    9 │  4 │  1    7        equals takes their last turn: 5 9 10 │ 4 │ 7 11.
+//!   rank     10        20    35                select(5) gives B C A, D, E. Then the head of each class that was read
+//!   class    A ▶B C    D     ▶E F              moves on by one: A B ▶C, D, E ▶F.
 //! ```
 //!
-//! With degradation every selection raises the rank of all that were selected, and whoever changes its rank takes the last
-//! turn at the new one.
+//! With degradation every selection raises the rank of all that were selected, and whoever changes its rank sits down before
+//! the head of its new class: its turn comes last.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use core::ops::ControlFlow;
 
 use smallvec::SmallVec;
 
 use super::seats::Seats;
+use crate::ordered::Ordered;
 
 /// Where a member stands, the lowest first: `base + selections * step`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,18 +38,20 @@ impl Rank {
         }
     }
 
-    /// At most 2^33 + 2^96: it cannot overflow.
-    fn after(self, selections: u64) -> u128 {
-        u128::from(self.base) + u128::from(selections) * u128::from(self.step)
+    /// Those of the highest rank, which nobody reaches within 2^32 selections, are equals.
+    fn after(self, selections: u32) -> u64 {
+        self.base
+            .saturating_add(u64::from(selections) * u64::from(self.step))
     }
 }
 
-/// The members by (rank, turn). Every operation is O(log n), a selection O(items * log n).
+/// Classes of equals by rank, each a circular list. Every operation is O(log n), a selection O(items), or with degradation
+/// O(items * log n).
 #[derive(Clone, Debug)]
 pub(super) struct Ranked<M> {
     seats: Seats<Standing<M>>,
-    order: BTreeMap<(u128, u64), usize>,
-    next_turn: u64,
+    /// The heads of the classes.
+    classes: Ordered<u64, u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -56,22 +59,23 @@ struct Standing<M> {
     member: M,
     rank: Rank,
     /// The degradation counter (RFC 5356 §5.2.2).
-    selections: u64,
-    turn: u64,
+    selections: u32,
+    /// Its neighbours in the class, perhaps itself.
+    previous: u32,
+    next: u32,
 }
 
 impl<M> Standing<M> {
-    fn key(&self) -> (u128, u64) {
-        (self.rank.after(self.selections), self.turn)
+    fn key(&self) -> u64 {
+        self.rank.after(self.selections)
     }
 }
 
 impl<M: Copy> Ranked<M> {
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             seats: Seats::new(),
-            order: BTreeMap::new(),
-            next_turn: 0,
+            classes: Ordered::new(),
         }
     }
 
@@ -79,75 +83,126 @@ impl<M: Copy> Ranked<M> {
         self.seats.len()
     }
 
-    pub(super) fn insert(&mut self, member: M, rank: Rank) -> usize {
+    pub(super) fn insert(&mut self, member: M, rank: Rank) -> Option<u32> {
         let standing = Standing {
             member,
             rank,
             selections: 0,
-            turn: self.take_turn(),
+            previous: 0,
+            next: 0,
         };
         let key = standing.key();
-        let seat = self.seats.insert(standing);
-        self.order.insert(key, seat);
-        seat
+        let seat = self.seats.insert(standing)?;
+        self.enter(key, seat);
+        Some(seat)
     }
 
-    pub(super) fn update(&mut self, seat: usize, rank: Rank) -> bool {
-        let Some(standing) = self.seats.get_mut(seat) else {
-            return false;
-        };
-        let before = standing.key();
-        standing.rank = rank;
-        standing.selections = 0;
-        if standing.key() != before {
-            self.requeue(seat, before);
-        }
-        true
+    pub(super) fn update(&mut self, seat: u32, rank: Rank) -> bool {
+        self.change(seat, |standing| {
+            standing.rank = rank;
+            standing.selections = 0;
+        })
+        .is_some()
     }
 
-    pub(super) fn remove(&mut self, seat: usize) -> Option<M> {
+    pub(super) fn remove(&mut self, seat: u32) -> Option<M> {
         let standing = self.seats.remove(seat)?;
-        self.order.remove(&standing.key());
+        self.leave(standing.key(), seat, (standing.previous, standing.next));
         Some(standing.member)
     }
 
     pub(super) fn select(&mut self, items: usize, selected: &mut Vec<M>) {
-        // One more, to see whether the last one has an equal.
-        let first: SmallVec<[((u128, u64), usize); 9]> = self
-            .order
-            .iter()
-            .take(items.saturating_add(1))
-            .map(|(key, seat)| (*key, *seat))
-            .collect();
-        let is_of =
-            |index: usize, rank: u128| first.get(index).is_some_and(|(key, _)| key.0 == rank);
-        for (index, &(key, seat)) in first.iter().enumerate().take(items) {
-            let Some(standing) = self.seats.get_mut(seat) else {
-                continue;
+        // What is selected moves on in the order in which it is selected. That begins with the first one whose rank changes.
+        let mut later: SmallVec<[(u32, bool); 8]> = SmallVec::new();
+        let mut left = items;
+        let seats = &self.seats;
+        self.classes.visit(|head| {
+            let first = *head;
+            let mut at = first;
+            while left > 0
+                && let Some(standing) = seats.get(at)
+            {
+                left -= 1;
+                selected.push(standing.member);
+                let leads = at == first && standing.next != first;
+                if standing.rank.step > 0 || (leads && !later.is_empty()) {
+                    later.push((at, leads));
+                } else if leads {
+                    *head = standing.next;
+                }
+                at = standing.next;
+                if at == first {
+                    return ControlFlow::Continue(());
+                }
+            }
+            ControlFlow::Break(())
+        });
+        for (seat, leads) in later {
+            let degrade = |standing: &mut Standing<M>| {
+                standing.selections = standing.selections.saturating_add(1);
             };
-            selected.push(standing.member);
-            standing.selections = standing.selections.saturating_add(1);
-            let leads = index == 0 || !is_of(index - 1, key.0);
-            let leads_others = leads && is_of(index + 1, key.0);
-            if leads_others || standing.key() != key {
-                self.requeue(seat, key);
+            if self.change(seat, degrade) == Some(false) && leads {
+                self.move_on(seat);
             }
         }
     }
 
-    /// Moves a member from where it stood to the end of those of its rank.
-    fn requeue(&mut self, seat: usize, before: (u128, u64)) {
-        let turn = self.take_turn();
-        if let Some(standing) = self.seats.get_mut(seat) {
-            standing.turn = turn;
-            self.order.remove(&before);
-            self.order.insert(standing.key(), seat);
+    /// Changes what a member's rank comes from; where it has another one then, its turn is the last one there. Whether it has;
+    /// `None` where nobody sits there.
+    fn change(&mut self, seat: u32, change: impl FnOnce(&mut Standing<M>)) -> Option<bool> {
+        let standing = self.seats.get_mut(seat)?;
+        let before = standing.key();
+        change(standing);
+        let (key, neighbours) = (standing.key(), (standing.previous, standing.next));
+        if key != before {
+            self.leave(before, seat, neighbours);
+            self.enter(key, seat);
+        }
+        Some(key != before)
+    }
+
+    /// The next one is the head of the class, if this one was.
+    fn move_on(&mut self, seat: u32) {
+        if let Some(standing) = self.seats.get(seat)
+            && let Some(head) = self.classes.get_mut(standing.key())
+            && *head == seat
+        {
+            *head = standing.next;
         }
     }
 
-    fn take_turn(&mut self) -> u64 {
-        self.next_turn += 1;
-        self.next_turn
+    /// Sits down before the head of a class.
+    fn enter(&mut self, key: u64, seat: u32) {
+        let next = self.classes.insert(key, seat).unwrap_or(seat);
+        let previous = match self.seats.get(next) {
+            Some(head) if next != seat => head.previous,
+            _ => seat,
+        };
+        self.join(previous, seat);
+        self.join(seat, next);
+    }
+
+    /// Leaves a class, where it sits between these two.
+    fn leave(&mut self, key: u64, seat: u32, (previous, next): (u32, u32)) {
+        if next == seat {
+            self.classes.remove(key);
+            return;
+        }
+        self.join(previous, next);
+        if let Some(head) = self.classes.get_mut(key)
+            && *head == seat
+        {
+            *head = next;
+        }
+    }
+
+    fn join(&mut self, previous: u32, next: u32) {
+        if let Some(standing) = self.seats.get_mut(previous) {
+            standing.next = next;
+        }
+        if let Some(standing) = self.seats.get_mut(next) {
+            standing.previous = previous;
+        }
     }
 }
 
@@ -177,7 +232,7 @@ mod tests {
     #[test]
     fn degradation_counts_from_zero_and_by_one() {
         let mut order = Ranked::new();
-        let a = order.insert('a', Rank::degrading(0, 0x0100_0000));
+        let a = order.insert('a', Rank::degrading(0, 0x0100_0000)).unwrap();
         order.insert('b', Rank::degrading(0x0880_0000, 0x0100_0000));
         let row: String = (0..10).map(|_| next(&mut order, 1)).collect();
         assert_eq!(row, "aaaaaaaaab");
@@ -192,13 +247,11 @@ mod tests {
     #[test]
     fn ranks_do_not_overflow() {
         let mut order = Ranked::new();
-        let a = order.insert('a', Rank::degrading(u32::MAX, u32::MAX));
+        let a = order
+            .insert('a', Rank::degrading(u32::MAX, u32::MAX))
+            .unwrap();
         order.insert('b', Rank::degrading(0, u32::MAX));
-        if let Some(standing) = order.seats.get_mut(a) {
-            order.order.remove(&standing.key());
-            standing.selections = u64::MAX;
-            order.order.insert(standing.key(), a);
-        }
+        order.change(a, |standing| standing.selections = u32::MAX);
         assert_eq!(next(&mut order, 2), "ba");
         assert_eq!(next(&mut order, 2), "ba");
     }

@@ -15,14 +15,14 @@ use super::seats::Seats;
 #[derive(Clone, Debug)]
 pub(super) struct RoundRobin<M> {
     seats: Seats<Link<M>>,
-    head: Option<usize>,
+    head: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
 struct Link<M> {
     member: M,
-    previous: usize,
-    next: usize,
+    previous: u32,
+    next: u32,
 }
 
 impl<M: Copy> RoundRobin<M> {
@@ -37,16 +37,16 @@ impl<M: Copy> RoundRobin<M> {
         self.seats.len()
     }
 
-    pub(super) fn contains(&self, seat: usize) -> bool {
+    pub(super) fn contains(&self, seat: u32) -> bool {
         self.seats.get(seat).is_some()
     }
 
-    pub(super) fn insert(&mut self, member: M) -> usize {
+    pub(super) fn insert(&mut self, member: M) -> Option<u32> {
         let seat = self.seats.insert(Link {
             member,
             previous: 0,
             next: 0,
-        });
+        })?;
         let next = *self.head.get_or_insert(seat);
         let previous = match self.seats.get(next) {
             Some(link) if next != seat => link.previous,
@@ -54,10 +54,10 @@ impl<M: Copy> RoundRobin<M> {
         };
         self.join(previous, seat);
         self.join(seat, next);
-        seat
+        Some(seat)
     }
 
-    pub(super) fn remove(&mut self, seat: usize) -> Option<M> {
+    pub(super) fn remove(&mut self, seat: u32) -> Option<M> {
         let link = self.seats.remove(seat)?;
         self.join(link.previous, link.next);
         if self.head == Some(seat) {
@@ -81,7 +81,7 @@ impl<M: Copy> RoundRobin<M> {
         }
     }
 
-    fn join(&mut self, previous: usize, next: usize) {
+    fn join(&mut self, previous: u32, next: u32) {
         if let Some(link) = self.seats.get_mut(previous) {
             link.next = next;
         }
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn a_newcomer_waits_for_its_turn_and_a_leaver_takes_nobodys() {
         let mut order = RoundRobin::new();
-        let [a, b, _] = ['A', 'B', 'C'].map(|member| order.insert(member));
+        let [a, b, _] = ['A', 'B', 'C'].map(|member| order.insert(member).unwrap());
         assert_eq!(next(&mut order, 1), "A");
         order.insert('D');
         assert_eq!(next(&mut order, 4), "BCAD");

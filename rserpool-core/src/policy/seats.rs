@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug)]
 pub(super) struct Seats<T> {
     taken: Vec<Option<T>>,
-    free: Vec<usize>,
+    free: Vec<u32>,
 }
 
 impl<T> Seats<T> {
@@ -22,30 +22,28 @@ impl<T> Seats<T> {
         self.taken.len() - self.free.len()
     }
 
-    pub(super) fn insert(&mut self, value: T) -> usize {
-        match self.free.pop() {
-            Some(seat) => {
-                self.taken[seat] = Some(value);
-                seat
-            }
-            None => {
-                self.taken.push(Some(value));
-                self.taken.len() - 1
-            }
+    /// The number of the seat; `None` where 2^32 are taken.
+    pub(super) fn insert(&mut self, value: T) -> Option<u32> {
+        if let Some(seat) = self.free.pop() {
+            self.taken[seat as usize] = Some(value);
+            return Some(seat);
         }
+        let seat = u32::try_from(self.taken.len()).ok()?;
+        self.taken.push(Some(value));
+        Some(seat)
     }
 
-    pub(super) fn remove(&mut self, seat: usize) -> Option<T> {
-        let value = self.taken.get_mut(seat)?.take()?;
+    pub(super) fn remove(&mut self, seat: u32) -> Option<T> {
+        let value = self.taken.get_mut(seat as usize)?.take()?;
         self.free.push(seat);
         Some(value)
     }
 
-    pub(super) fn get(&self, seat: usize) -> Option<&T> {
-        self.taken.get(seat)?.as_ref()
+    pub(super) fn get(&self, seat: u32) -> Option<&T> {
+        self.taken.get(seat as usize)?.as_ref()
     }
 
-    pub(super) fn get_mut(&mut self, seat: usize) -> Option<&mut T> {
-        self.taken.get_mut(seat)?.as_mut()
+    pub(super) fn get_mut(&mut self, seat: u32) -> Option<&mut T> {
+        self.taken.get_mut(seat as usize)?.as_mut()
     }
 }

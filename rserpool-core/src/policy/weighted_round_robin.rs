@@ -26,11 +26,11 @@ use super::seats::Seats;
 pub(super) struct WeightedRoundRobin<M> {
     seats: Seats<Share<M>>,
     /// Windows that are open, by their end.
-    ready: BTreeMap<Key, usize>,
+    ready: BTreeMap<Key, u32>,
     /// Windows that open later in this cycle, by their start.
-    waiting: BTreeMap<Key, usize>,
+    waiting: BTreeMap<Key, u32>,
     /// First windows of the next cycle, by their end.
-    done: BTreeMap<Key, usize>,
+    done: BTreeMap<Key, u32>,
     /// The number of the current cycle.
     cycle: u64,
     /// The sum of all weights.
@@ -99,7 +99,7 @@ impl<M: Copy> WeightedRoundRobin<M> {
     }
 
     /// A newcomer has the part of its weight that is left of the cycle, rounded down.
-    pub(super) fn insert(&mut self, member: M, weight: u32) -> usize {
+    pub(super) fn insert(&mut self, member: M, weight: u32) -> Option<u32> {
         let seat = self.seats.insert(Share {
             member,
             weight: 0,
@@ -107,14 +107,14 @@ impl<M: Copy> WeightedRoundRobin<M> {
             cycle: 0,
             waiting: false,
             turn: 0,
-        });
+        })?;
         self.update(seat, weight);
-        seat
+        Some(seat)
     }
 
     /// A new weight counts from here on. How far the member is ahead of its share or behind it stays, so that nobody gains
     /// or starves by changing its weight often; one that had no weight is a newcomer.
-    pub(super) fn update(&mut self, seat: usize, weight: u32) -> bool {
+    pub(super) fn update(&mut self, seat: u32, weight: u32) -> bool {
         let Some(share) = self.seats.get(seat) else {
             return false;
         };
@@ -141,7 +141,7 @@ impl<M: Copy> WeightedRoundRobin<M> {
         true
     }
 
-    pub(super) fn remove(&mut self, seat: usize) -> Option<M> {
+    pub(super) fn remove(&mut self, seat: u32) -> Option<M> {
         self.withdraw(seat);
         self.seats.remove(seat).map(|share| share.member)
     }
@@ -188,7 +188,7 @@ impl<M: Copy> WeightedRoundRobin<M> {
     }
 
     /// Counts a selection of this cycle for a member.
-    fn serve(&mut self, seat: usize) {
+    fn serve(&mut self, seat: u32) {
         self.dequeue(seat);
         self.remaining -= 1;
         let (turn, next_cycle) = (self.take_turn(), self.cycle + 1);
@@ -238,7 +238,7 @@ impl<M: Copy> WeightedRoundRobin<M> {
     }
 
     /// Takes a member's part out of the cycle; what is left is a member without weight.
-    fn withdraw(&mut self, seat: usize) {
+    fn withdraw(&mut self, seat: u32) {
         let Some(share) = self.seats.get(seat) else {
             return;
         };
@@ -252,7 +252,7 @@ impl<M: Copy> WeightedRoundRobin<M> {
     }
 
     /// Puts a member into the line that it belongs to; one without weight is in none.
-    fn enqueue(&mut self, seat: usize) {
+    fn enqueue(&mut self, seat: u32) {
         let Some(share) = self.seats.get(seat).filter(|share| share.weight > 0) else {
             return;
         };
@@ -269,7 +269,7 @@ impl<M: Copy> WeightedRoundRobin<M> {
         }
     }
 
-    fn dequeue(&mut self, seat: usize) {
+    fn dequeue(&mut self, seat: u32) {
         let Some(share) = self.seats.get(seat).filter(|share| share.weight > 0) else {
             return;
         };
@@ -317,9 +317,9 @@ mod tests {
     use crate::policy::round_robin::RoundRobin;
     use alloc::string::String;
 
-    fn pool(weights: &[u32]) -> (WeightedRoundRobin<usize>, Vec<usize>) {
+    fn pool(weights: &[u32]) -> (WeightedRoundRobin<usize>, Vec<u32>) {
         let mut order = WeightedRoundRobin::new();
-        let insert = |(member, weight): (usize, &u32)| order.insert(member, *weight);
+        let insert = |(member, weight): (usize, &u32)| order.insert(member, *weight).unwrap();
         let seats = weights.iter().enumerate().map(insert).collect();
         (order, seats)
     }
@@ -392,15 +392,15 @@ mod tests {
     fn with_all_weights_one_it_is_round_robin() {
         let (mut order, mut seats) = pool(&[1; 4]);
         let mut round = RoundRobin::new();
-        let mut round_seats: Vec<_> = (0..4).map(|member| round.insert(member)).collect();
+        let mut round_seats: Vec<_> = (0..4).map(|member| round.insert(member).unwrap()).collect();
         for step in 0..200 {
             let mut expected = Vec::new();
             round.select(step % 6, &mut expected);
             assert_eq!(next(&mut order, step % 6), expected);
             match step % 7 {
                 3 => {
-                    seats.push(order.insert(step, 1));
-                    round_seats.push(round.insert(step));
+                    seats.push(order.insert(step, 1).unwrap());
+                    round_seats.push(round.insert(step).unwrap());
                 }
                 5 => {
                     let leaver = step % seats.len();

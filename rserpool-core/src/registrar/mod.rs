@@ -43,7 +43,7 @@ use crate::rng::Rng;
 use crate::time::Instant;
 use crate::timers::Timers;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Timer {
     /// When to send the next keep-alive to an element.
     KeepAlive(ElementKey),

@@ -30,7 +30,7 @@ use crate::time::Instant;
 use crate::timers::Timers;
 use crate::wire::asap::{self, Message};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Timer {
     /// T1-ENRPrequest of a request.
     T1Request(u64),

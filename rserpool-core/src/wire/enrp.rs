@@ -343,12 +343,37 @@ impl Message<'_> {
 
     /// Appends the message to `target`; on an error nothing is appended.
     pub fn encode(&self, target: &mut BytesMut) -> Result<(), EncodeError> {
-        writer::append(target, |writer| self.write(writer))
+        match self.table_room() {
+            Some(room) => writer::append_about(target, room, |writer| self.write(writer)),
+            None => writer::append(target, |writer| self.write(writer)),
+        }
     }
 
     /// The message as bytes of its own.
     pub fn to_bytes(&self) -> Result<bytes::Bytes, EncodeError> {
+        if self.table_room().is_some() {
+            let mut bytes = BytesMut::new();
+            return self.encode(&mut bytes).map(|()| bytes.freeze());
+        }
         writer::fresh(|writer| self.write(writer))
+    }
+
+    /// How many bytes a table that is to be sent needs, where its elements have one IPv4 address.
+    fn table_room(&self) -> Option<usize> {
+        const ELEMENT: usize = 64;
+        let MessageBody::HandleTableResponse {
+            pools: List::Slice(pools),
+            ..
+        } = self.body
+        else {
+            return None;
+        };
+        let elements = |pool: &Pool<'_>| match pool.pool_elements {
+            List::Slice(elements) => elements.len(),
+            List::Wire(_) => 1,
+        };
+        let room = |pool| ELEMENT * elements(pool) + pool.pool_handle.len() + 8;
+        Some((12 + pools.iter().map(room).sum::<usize>()).min(super::MAX_MESSAGE))
     }
 
     const fn flags(&self) -> u8 {

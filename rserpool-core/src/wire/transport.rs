@@ -1,8 +1,8 @@
 //! Transport parameters and the addresses in them (RFC 5354 §3.1–3.7, §3.16).
 
+use alloc::boxed::Box;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use smallvec::SmallVec;
 
 use super::error::{DecodeError, DecodeErrorKind};
 use super::list::{List, ListItem};
@@ -276,18 +276,31 @@ impl<'a> ListItem<'a> for Transport<'a> {
 }
 
 /// A transport that is kept: the parameter's own bytes, with nothing in them that was not understood.
-#[derive(Clone, PartialEq, Eq)]
-pub struct TransportBuf(SmallVec<[u8; 24]>);
+#[derive(Clone)]
+pub struct TransportBuf(Kept);
+
+/// An SCTP transport with one IPv4 address, as most elements have, has 16 bytes.
+#[derive(Clone)]
+enum Kept {
+    Short { length: u8, bytes: [u8; SHORT] },
+    Long(Box<[u8]>),
+}
+
+/// What makes [`Kept`] as long as three pointers.
+const SHORT: usize = 22;
 
 impl TransportBuf {
     /// The parameter's bytes, padding included: also the information of an error cause.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Kept::Short { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or(bytes),
+            Kept::Long(bytes) => bytes,
+        }
     }
 
     /// The transport that is kept.
     pub fn as_transport(&self) -> Transport<'_> {
-        let mut params = Params::new(&self.0);
+        let mut params = Params::new(self.as_bytes());
         params
             .next()
             .and_then(Result::ok)
@@ -300,11 +313,26 @@ impl TransportBuf {
 impl From<&Transport<'_>> for TransportBuf {
     fn from(transport: &Transport<'_>) -> Self {
         let write = |writer: &mut Writer<'_>| transport.write(writer);
-        let mut bytes = SmallVec::from_elem(0, write_to(&mut [], write));
-        write_to(&mut bytes, write);
-        Self(bytes)
+        let mut bytes = [0; SHORT];
+        let length = write_to(&mut bytes, write);
+        Self(match u8::try_from(length) {
+            Ok(length) if usize::from(length) <= SHORT => Kept::Short { length, bytes },
+            _ => {
+                let mut bytes = alloc::vec![0; length];
+                write_to(&mut bytes, write);
+                Kept::Long(bytes.into())
+            }
+        })
     }
 }
+
+impl PartialEq for TransportBuf {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for TransportBuf {}
 
 impl fmt::Debug for TransportBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

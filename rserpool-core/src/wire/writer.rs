@@ -118,17 +118,28 @@ pub(crate) fn append(
     target: &mut BytesMut,
     write: impl Fn(&mut Writer<'_>),
 ) -> Result<(), EncodeError> {
+    append_about(target, ROOM, write)
+}
+
+/// As [`append`]; what needs more than `room` bytes is written twice.
+#[inline]
+pub(crate) fn append_about(
+    target: &mut BytesMut,
+    room: usize,
+    write: impl Fn(&mut Writer<'_>),
+) -> Result<(), EncodeError> {
     let start = target.len();
-    target.put_bytes(0, ROOM);
+    target.put_bytes(0, room);
     let length = write_to(&mut target[start..], &write);
-    if length <= ROOM {
-        target.truncate(start + length);
-    } else if length <= super::MAX_MESSAGE {
-        target.resize(start + length, 0);
-        write_to(&mut target[start..], write);
-    } else {
+    if length > super::MAX_MESSAGE {
         target.truncate(start);
         return Err(EncodeError { length });
+    }
+    if length <= room {
+        target.truncate(start + length);
+    } else {
+        target.resize(start + length, 0);
+        write_to(&mut target[start..], write);
     }
     Ok(())
 }

@@ -129,7 +129,10 @@ pub(super) fn update(
 
 /// A running registrar with two peers whose tables are empty, and an element of its own on association 9.
 pub(super) fn with_peers() -> Script {
-    let mut script = Script::new(|config| config.enrp_addresses = vec![enrp_endpoint(1)]);
+    let mut script = Script::new(|config| {
+        config.enrp_addresses = vec![enrp_endpoint(1)];
+        config.keep_alive_interval = Duration::ZERO;
+    });
     script.connected(9, 9);
     script.register(9, &element(1, &[host(9)]));
     for (association, number, id) in [(2, 2, SECOND), (3, 3, THIRD)] {
