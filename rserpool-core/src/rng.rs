@@ -3,9 +3,9 @@
 use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
 
+use ahash::{AHasher, RandomState};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng};
-use siphasher::sip::SipHasher13;
 
 /// A seeded generator: the same seed gives the same sequence on every machine.
 #[derive(Clone, Debug)]
@@ -100,25 +100,32 @@ impl Rng {
 
     /// Keys for a hash map whose order nobody outside can foresee.
     pub(crate) fn hash_key(&mut self) -> HashKey {
-        HashKey(self.next_u64(), self.next_u64())
+        let [one, two, three, four] = core::array::from_fn(|_| self.next_u64());
+        HashKey {
+            state: RandomState::with_seeds(one, two, three, four),
+            odd: self.next_u64() | 1,
+        }
     }
 }
 
 /// The key of the core's hash tables: no collisions by choice, and the same table for the same seed.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HashKey(u64, u64);
+#[derive(Clone, Debug)]
+pub(crate) struct HashKey {
+    state: RandomState,
+    odd: u64,
+}
 
 impl BuildHasher for HashKey {
-    type Hasher = SipHasher13;
+    type Hasher = AHasher;
 
-    fn build_hasher(&self) -> SipHasher13 {
-        SipHasher13::new_with_keys(self.0, self.1)
+    fn build_hasher(&self) -> AHasher {
+        self.state.build_hasher()
     }
 }
 
 impl HashKey {
     /// The hash of bytes.
-    pub(crate) fn hash(self, bytes: &[u8]) -> u64 {
+    pub(crate) fn hash(&self, bytes: &[u8]) -> u64 {
         let mut hasher = self.build_hasher();
         hasher.write(bytes);
         hasher.finish()
@@ -126,8 +133,8 @@ impl HashKey {
 
     /// The hash of a number in what has the hash `hash`: multiplied by a secret odd number, and folded. Two numbers meet in the
     /// same place by chance only, as long as hashes and the order of the tables stay inside.
-    pub(crate) fn extend(self, hash: u64, number: u32) -> u64 {
-        let product = u128::from(hash ^ u64::from(number)) * u128::from(self.1 | 1);
+    pub(crate) fn extend(&self, hash: u64, number: u32) -> u64 {
+        let product = u128::from(hash ^ u64::from(number)) * u128::from(self.odd);
         low_half(product) ^ low_half(product >> 64)
     }
 }

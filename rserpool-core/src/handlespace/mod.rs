@@ -373,7 +373,7 @@ impl Handlespace {
         let element = Element::new(pool.handle.clone(), element, policy);
         self.owners
             .add(element.home, pool, (element.id, key.index()));
-        let (hash_key, id) = (self.hash_key, element.id);
+        let (hash_key, id) = (&self.hash_key, element.id);
         self.elements.insert(element, seat);
         let place = hash_key.extend(hash, id.0);
         let elements = &self.elements;
