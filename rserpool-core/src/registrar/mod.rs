@@ -255,6 +255,7 @@ impl Machine for Registrar {
                 association,
                 ppid: Ppid::ASAP,
                 bytes,
+                ..
             } => self.on_send_failed(association, bytes),
             Input::SendFailed { .. } => {}
             Input::Announcement {

@@ -255,6 +255,7 @@ fn an_element_that_takes_no_message_is_left() {
         script.input(Input::SendFailed {
             association,
             ppid: Ppid(0),
+            stream: 0,
             bytes: b"x",
         });
         let expected: &[_] = if aborted {
