@@ -104,7 +104,7 @@ fn fraction(text: &str) -> Result<f64, String> {
 
 /// A pool handle as it is given on the command line.
 pub(crate) fn pool_handle(text: &str) -> Result<PoolHandle, String> {
-    const MAX: usize = 65_000;
+    const MAX: usize = PoolHandle::MAX_LENGTH;
     match text.len() {
         0 => Err("a pool handle has at least one byte".into()),
         length if length > MAX => Err(format!("a pool handle has at most {MAX} bytes")),
