@@ -73,6 +73,7 @@ impl Viewer {
                 association,
                 ppid: Ppid::ENRP,
                 stream: 0,
+                unordered: false,
                 bytes,
             });
         }

@@ -104,7 +104,7 @@ fn fraction(text: &str) -> Result<f64, String> {
 
 /// A pool handle as it is given on the command line.
 pub(crate) fn pool_handle(text: &str) -> Result<PoolHandle, String> {
-    const MAX: usize = 65_000;
+    const MAX: usize = PoolHandle::MAX_LENGTH;
     match text.len() {
         0 => Err("a pool handle has at least one byte".into()),
         length if length > MAX => Err(format!("a pool handle has at most {MAX} bytes")),
@@ -279,13 +279,19 @@ async fn serve(
             } else {
                 return pong(handle, (association, ppid, stream), &bytes, sessions).await;
             };
-            handle
+            let sent = handle
                 .call(move |element, _| element.send(association, ppid, stream, answer))
                 .await?;
+            if let Err(error) = sent {
+                tracing::debug!("no answer: {error}");
+            }
         }
         Event::SessionOpened { association } => {
             sessions.insert(association, PingPong::default());
             tracing::info!(sessions = sessions.len(), "session opened");
+        }
+        Event::Undelivered { bytes, .. } => {
+            tracing::warn!(bytes = bytes.len(), "an answer could not be delivered");
         }
         Event::SessionClosed { association } => {
             sessions.remove(&association);
@@ -329,10 +335,12 @@ async fn pong(
     {
         let cookie = session.cookie();
         let answer = move |element: &mut PoolElement, _| {
-            element.send(association, ppid, stream, pong);
-            element.send_cookie(association, &cookie);
+            let sent = element.send(association, ppid, stream, pong);
+            (sent, element.send_cookie(association, &cookie))
         };
-        handle.call(answer).await?;
+        if let (Err(error), _) = handle.call(answer).await? {
+            tracing::debug!("no pong: {error}");
+        }
     }
     Ok(())
 }

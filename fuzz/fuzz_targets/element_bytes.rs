@@ -34,8 +34,12 @@ fuzz_target!(|script: &[u8]| {
                         load: argument.into(),
                     },
                 ),
-                3 => element.send(association, Ppid(0), 0, bytes::Bytes::from_static(b"x")),
-                4 => element.send_cookie(association, &[argument]),
+                3 => {
+                    let _ = element.send(association, Ppid(0), 0, bytes::Bytes::from_static(b"x"));
+                }
+                4 => {
+                    let _ = element.send_cookie(association, &[argument]);
+                }
                 _ => element.close(association),
             }
         },

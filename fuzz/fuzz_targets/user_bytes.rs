@@ -4,7 +4,7 @@
 use core::net::SocketAddr;
 
 use libfuzzer_sys::fuzz_target;
-use rserpool_core::user::{Config, PoolUser, SessionId};
+use rserpool_core::user::{Config, Failover, PoolUser, SessionId, SessionOptions};
 use rserpool_core::{PeId, PoolHandle, Ppid};
 
 fuzz_target!(|script: &[u8]| {
@@ -21,10 +21,14 @@ fuzz_target!(|script: &[u8]| {
         |user, now, code, argument| {
             let pool = PoolHandle::from(["EchoPool", "a", "b"][usize::from(argument % 3)]);
             let session = SessionId(u64::from(argument % 16));
-            match code % 6 {
+            match code % 10 {
                 0 => user.resolve(now, &pool),
                 1 => {
-                    user.open(now, &pool);
+                    let mut options = SessionOptions::default();
+                    options.resend = argument & 16 == 0;
+                    options.failover = [Failover::Automatic, Failover::OnDemand, Failover::Never]
+                        [usize::from(argument / 32 % 3)];
+                    user.open_with(now, &pool, options);
                 }
                 2 => {
                     // A session that is not there is an error of its own.
@@ -32,6 +36,14 @@ fuzz_target!(|script: &[u8]| {
                 }
                 3 => user.close(session),
                 4 => user.purge(&pool),
+                5 => user.fail_over(now, session),
+                6 => {
+                    let _ = user.subscribe(now, &pool);
+                }
+                7 => user.unsubscribe(&pool),
+                8 => {
+                    let _ = user.open_all(now, &pool, None);
+                }
                 _ => user.report_unreachable(&pool, PeId(argument.into())),
             }
         },

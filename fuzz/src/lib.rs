@@ -34,7 +34,7 @@ struct Bench<M> {
     machine: M,
     now: Instant,
     calls: Vec<SocketAddr>,
-    sent: Vec<(AssocId, Ppid, Vec<u8>)>,
+    sent: Vec<(AssocId, Ppid, u16, Vec<u8>)>,
 }
 
 /// Runs a script on a machine. `command` gives it a command of its own, `check` looks at it after each step.
@@ -123,10 +123,11 @@ impl<M: Machine> Bench<M> {
                 });
             }
             9 => {
-                if let Some((association, ppid, bytes)) = self.sent.pop() {
+                if let Some((association, ppid, stream, bytes)) = self.sent.pop() {
                     self.input(Input::SendFailed {
                         association,
                         ppid,
+                        stream,
                         bytes: &bytes,
                     });
                 }
@@ -167,6 +168,7 @@ impl<M: Machine> Bench<M> {
                 Some(Action::Send {
                     association,
                     ppid,
+                    stream,
                     bytes,
                     ..
                 }) => {
@@ -177,7 +179,7 @@ impl<M: Machine> Bench<M> {
                         _ => {}
                     }
                     self.sent.truncate(64);
-                    self.sent.push((association, ppid, bytes.to_vec()));
+                    self.sent.push((association, ppid, stream, bytes.to_vec()));
                 }
                 Some(_) => {}
             }

@@ -42,6 +42,9 @@ wire_id! {
 pub struct PoolHandle(Arc<[u8]>);
 
 impl PoolHandle {
+    /// How many bytes it may have, so that every message has room for it beside the rest. The shortest one has a byte.
+    pub const MAX_LENGTH: usize = 65_000;
+
     /// The handle as it stands on the wire.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

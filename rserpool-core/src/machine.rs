@@ -70,12 +70,15 @@ pub enum Input<'a> {
         /// The message.
         bytes: &'a [u8],
     },
-    /// A message could not be delivered, and the association may live on.
+    /// A message could not be delivered. Where an association ends, a transport that knows what the peer has not acknowledged
+    /// reports it so, in the order in which it was sent, before [`Input::Disconnected`]; else the association lives on.
     SendFailed {
         /// On which association.
         association: AssocId,
         /// Of which protocol it was.
         ppid: Ppid,
+        /// On which stream.
+        stream: u16,
         /// The message as it was given to [`Action::Send`].
         bytes: &'a [u8],
     },
@@ -111,7 +114,7 @@ pub enum Action<E> {
         /// The peer's addresses with its SCTP port, the first one preferred; never empty.
         remote: Vec<SocketAddr>,
     },
-    /// Send a message, ordered and reliable.
+    /// Send a message reliably.
     Send {
         /// On which association.
         association: AssocId,
@@ -119,6 +122,8 @@ pub enum Action<E> {
         ppid: Ppid,
         /// On which stream.
         stream: u16,
+        /// Whether it may overtake others, and be overtaken. A transport that cannot do so sends it in order.
+        unordered: bool,
         /// The message; never empty.
         bytes: Bytes,
     },
@@ -141,6 +146,15 @@ pub enum Action<E> {
     },
     /// Tell the user.
     Notify(E),
+}
+
+/// A message of the application, on its way to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Data {
+    pub(crate) ppid: Ppid,
+    pub(crate) stream: u16,
+    pub(crate) unordered: bool,
+    pub(crate) bytes: Bytes,
 }
 
 /// The one ordered queue of a machine's actions.
@@ -175,6 +189,24 @@ impl<E> Actions<E> {
             association,
             ppid,
             stream,
+            unordered: false,
+            bytes,
+        });
+    }
+
+    /// Sends a message of the application.
+    pub(crate) fn send_data(&mut self, association: AssocId, data: Data) {
+        let Data {
+            ppid,
+            stream,
+            unordered,
+            bytes,
+        } = data;
+        self.0.push_back(Action::Send {
+            association,
+            ppid,
+            stream,
+            unordered,
             bytes,
         });
     }

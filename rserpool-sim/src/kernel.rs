@@ -34,6 +34,7 @@ pub(crate) enum Delivery {
     SendFailed {
         association: AssocId,
         ppid: Ppid,
+        stream: u16,
         bytes: Bytes,
     },
     Message {
@@ -99,7 +100,9 @@ impl Kernel {
         };
         let state = self.ends.get_mut(&(id, *association))?;
         state.told |= opens;
-        (state.told && !state.aborted).then_some(state.remote)
+        // Who aborts hears no more of the peer, but gets back what the peer has not got.
+        let heard = !state.aborted || matches!(delivery, Delivery::SendFailed { .. });
+        (state.told && heard).then_some(state.remote)
     }
 
     fn remove(&mut self, end: EndId) -> Option<EndState> {
@@ -338,6 +341,9 @@ impl World {
         };
         state.aborted |= how == End::Lost;
         let other = state.other;
+        if how == End::Lost {
+            self.return_undelivered(near);
+        }
         let delay = self.delay();
         self.finish(near, self.in_order(near, delay), how);
         self.unpair(near);
@@ -371,10 +377,17 @@ impl World {
             return;
         };
         for delivery in core::mem::take(&mut far.backlog) {
-            if let Delivery::Message { ppid, bytes, .. } = delivery {
+            if let Delivery::Message {
+                ppid,
+                stream,
+                bytes,
+                ..
+            } = delivery
+            {
                 self.arrive(end, Duration::ZERO, |association| Delivery::SendFailed {
                     association,
                     ppid,
+                    stream,
                     bytes,
                 });
             }

@@ -237,11 +237,13 @@ fn relabel<E>(action: Action<E>, told: impl FnOnce(E) -> Told) -> Action<Told> {
             association,
             ppid,
             stream,
+            unordered,
             bytes,
         } => Action::Send {
             association,
             ppid,
             stream,
+            unordered,
             bytes,
         },
         Action::Announce { ppid, bytes } => Action::Announce { ppid, bytes },

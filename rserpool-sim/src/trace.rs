@@ -36,6 +36,7 @@ pub(crate) fn delivery(at: Instant, to: NodeId, delivery: &Delivery, kernel: &Ke
             association,
             ppid,
             bytes,
+            ..
         } => format!(
             "{at:?} {to:?} {association:?} could not send {}",
             message(*ppid, bytes)

@@ -425,6 +425,8 @@ impl World {
                     ppid,
                     stream,
                     bytes,
+                    // Links deliver in order.
+                    unordered: _,
                 } => self.send_message(id, association, (ppid, stream, bytes)),
                 Action::Announce { ppid, bytes } => self.multicast(id, ppid, &bytes),
                 Action::Disconnect { association } => self.end(id, association, End::Closed),
@@ -484,10 +486,12 @@ fn input<'a>(delivery: &'a Delivery, remote: &'a Option<SocketAddr>) -> Option<I
         Delivery::SendFailed {
             association,
             ppid,
+            stream,
             bytes,
         } if up => Input::SendFailed {
             association: *association,
             ppid: *ppid,
+            stream: *stream,
             bytes,
         },
         Delivery::Announcement {

@@ -157,7 +157,7 @@ fn the_cookie_of_a_crashed_element_reaches_the_next_one_before_the_data() {
         })
         .expect("the first message opens the session");
     scope.world.element(node, |element, _| {
-        element.send_cookie(association, b"state");
+        element.send_cookie(association, b"state").expect("room");
     });
     scope.world.run_for(seconds(1));
     scope.world.crash(node);

@@ -9,7 +9,7 @@ use rserpool_core::{Action, Input, Instant, Machine};
 use tokio::sync::{mpsc, watch};
 
 use crate::multicast::Groups;
-use crate::transport::{Arrival, Transport};
+use crate::transport::{Arrival, Outgoing, Transport};
 use crate::{Options, TransportKind, seed};
 
 type Command<M> = Box<dyn FnOnce(&mut M, Instant) + Send>;
@@ -295,19 +295,20 @@ where
                 association,
                 ppid,
                 stream,
+                unordered,
                 bytes,
             } => {
-                if !self
-                    .transport
-                    .send(now, association, (ppid, stream), &bytes)
-                {
-                    let failed = Input::SendFailed {
+                let message = Outgoing {
+                    ppid,
+                    stream,
+                    unordered,
+                    bytes,
+                };
+                if !self.transport.send(now, association, &message) {
+                    self.arrive(&Arrival::SendFailed {
                         association,
-                        ppid,
-                        bytes: &bytes,
-                    };
-                    let now = self.now();
-                    self.machine.handle_input(now, failed);
+                        message,
+                    });
                 }
             }
             Action::Announce { ppid, bytes } => self.groups.send(ppid, &bytes),
@@ -351,12 +352,12 @@ where
             },
             Arrival::SendFailed {
                 association,
-                ppid,
-                bytes,
+                message,
             } => Input::SendFailed {
                 association: *association,
-                ppid: *ppid,
-                bytes,
+                ppid: message.ppid,
+                stream: message.stream,
+                bytes: &message.bytes,
             },
         };
         self.machine.handle_input(now, input);

@@ -44,9 +44,17 @@ pub(crate) enum Arrival {
     },
     SendFailed {
         association: AssocId,
-        ppid: Ppid,
-        bytes: Bytes,
+        message: Outgoing,
     },
+}
+
+/// A message to a peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) ppid: Ppid,
+    pub(crate) stream: u16,
+    pub(crate) unordered: bool,
+    pub(crate) bytes: Bytes,
 }
 
 /// The transport of one endpoint.
@@ -135,16 +143,10 @@ impl Transport {
 
     /// Sends a message; says whether it was taken. Where the send buffer is full, the message waits for room in it. A peer that
     /// lets too much wait is given up: a message less would be a gap in a reliable stream.
-    pub(crate) fn send(
-        &mut self,
-        now: Instant,
-        association: AssocId,
-        message: (Ppid, u16),
-        bytes: &Bytes,
-    ) -> bool {
+    pub(crate) fn send(&mut self, now: Instant, association: AssocId, message: &Outgoing) -> bool {
         match self {
-            Self::Udp(udp) => udp.send(now, association, message, bytes),
-            Self::Kernel(kernel) => kernel.send(association, message, bytes),
+            Self::Udp(udp) => udp.send(now, association, message),
+            Self::Kernel(kernel) => kernel.send(association, message),
         }
     }
 

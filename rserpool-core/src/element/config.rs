@@ -7,6 +7,7 @@ use core::time::Duration;
 use crate::dialect::{Dialect, Life};
 use crate::hunt::HuntConfig;
 use crate::ids::{AssocId, PeId, PoolHandle, Ppid};
+use crate::user::Element;
 use crate::wire::{CauseCode, Policy, TransportBuf};
 
 /// Configuration of a [`PoolElement`](super::PoolElement).
@@ -126,11 +127,73 @@ pub enum Event {
         /// The message.
         bytes: Bytes,
     },
+    /// The user is an element of that pool, and says whom to turn to when it fails (RFC 5352 §3.9).
+    BusinessCard {
+        /// The association to the user.
+        association: AssocId,
+        /// The user's pool.
+        pool_handle: PoolHandle,
+        /// The elements in the order to fail over to; at most 128.
+        elements: Vec<Element>,
+    },
+    /// A message to a user could not be delivered, or perhaps not: the user may have it, and the transport not know.
+    Undelivered {
+        /// The association to the user.
+        association: AssocId,
+        /// The application's protocol.
+        ppid: Ppid,
+        /// The stream.
+        stream: u16,
+        /// The message.
+        bytes: Bytes,
+    },
     /// A user's session has ended.
     SessionClosed {
         /// The association it was on.
         association: AssocId,
     },
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// There is no such association, or it has ended.
+    #[error("the association has ended")]
+    UnknownAssociation,
+    /// The PPIDs of ASAP and ENRP are not for data (RFC 5352 §5).
+    #[error("PPIDs 11 and 12 belong to ASAP and ENRP")]
+    ReservedPpid,
+    /// There are no empty messages in SCTP.
+    #[error("the message is empty")]
+    Empty,
+}
+
+/// Why a cookie was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CookieError {
+    /// There is no such association, or it has ended.
+    #[error("the association has ended")]
+    UnknownAssociation,
+    /// The element's user transport is for data only (RFC 5352 §3.8).
+    #[error("there is no control channel")]
+    NoControlChannel,
+    /// It has more than [`MAX_COOKIE`](super::PoolElement::MAX_COOKIE) bytes.
+    #[error("the cookie is too long")]
+    TooLong,
+}
+
+/// Why a business card was not taken; the old one stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CardError {
+    /// The element's user transport is for data only (RFC 5352 §3.9).
+    #[error("there is no control channel")]
+    NoControlChannel,
+    /// It does not fit into a message of 64 KiB.
+    #[error("the business card is too long")]
+    TooLong,
 }
 
 /// What a pool element counts.

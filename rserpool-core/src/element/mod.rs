@@ -18,17 +18,18 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Counters, Event};
+pub use config::{CardError, Config, CookieError, Counters, Event, SendError};
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::net::SocketAddr;
 
 use self::home::KeepAlive;
 use crate::faults;
 use crate::hunt::{Hunt, earlier};
 use crate::ids::{AssocId, PeId, PoolHandle, Ppid, ServerId};
-use crate::machine::{Action, Actions, Input, Machine};
+use crate::machine::{Action, Actions, Data, Input, Machine};
 use crate::planted::{Bug, planted};
 use crate::rng::Rng;
 use crate::time::Instant;
@@ -93,6 +94,8 @@ pub struct PoolElement {
     announced_home: Option<AssocId>,
     hunt: Hunt,
     peers: BTreeMap<AssocId, Peer>,
+    /// The business card, encoded.
+    card: Option<Bytes>,
     timers: Timers<Timer>,
     actions: Actions<Event>,
     counters: Counters,
@@ -115,6 +118,7 @@ impl PoolElement {
             home_id: ServerId::default(),
             announced_home: None,
             peers: BTreeMap::new(),
+            card: None,
             timers: Timers::new(),
             actions: Actions::new(),
             counters: Counters::default(),
@@ -421,6 +425,10 @@ impl PoolElement {
                 self.on_keep_alive(now, association, &keep_alive);
             }
             Message::CookieEcho { cookie } => self.on_cookie_echo(association, cookie),
+            Message::BusinessCard {
+                pool_handle,
+                pool_elements,
+            } => self.on_business_card(association, pool_handle, pool_elements),
             Message::Error { causes } => self.on_error(now, association, faults::codes(causes)),
             _ => self.counters.unexpected += 1,
         }
@@ -472,7 +480,24 @@ impl Machine for PoolElement {
                 ppid: Ppid::ASAP,
                 ..
             } if self.hunt.home() == Some(association) => self.actions.abort(association),
-            Input::SendFailed { .. } => {}
+            Input::SendFailed {
+                ppid: Ppid::ASAP | Ppid::ENRP,
+                ..
+            } => {}
+            Input::SendFailed {
+                association,
+                ppid,
+                stream,
+                bytes,
+            } => {
+                let data = Data {
+                    ppid,
+                    stream,
+                    unordered: false,
+                    bytes: Bytes::copy_from_slice(bytes),
+                };
+                self.on_undelivered(association, data);
+            }
             Input::Announcement {
                 source,
                 ppid: Ppid::ASAP,

@@ -126,6 +126,13 @@ pub enum RegisterOutcome {
     },
 }
 
+impl RegisterOutcome {
+    /// Whether anybody who knew the pool knows something that is not so any more.
+    pub const fn is_change(self) -> bool {
+        matches!(self, Self::New | Self::Updated { changed: true, .. })
+    }
+}
+
 /// Why a registration is refused. Nothing has changed then.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

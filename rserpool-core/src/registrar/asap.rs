@@ -1,6 +1,7 @@
 //! Requests of elements and users (RFC 5352 §3.1–3.3).
 
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 use super::limits::Budget;
 use super::{Event, Peer, Registrar, Removal};
@@ -79,8 +80,10 @@ impl Registrar {
                 self.on_deregistration(now, association, pool_handle, pe_id);
             }
             Message::HandleResolution {
-                pool_handle, items, ..
-            } => self.on_resolution(now, association, pool_handle, items),
+                subscribe,
+                pool_handle,
+                items,
+            } => self.on_resolution(now, association, pool_handle, (items, subscribe)),
             Message::EndpointKeepAliveAck { pool_handle, pe_id } => {
                 self.on_acknowledgement(now, association, pool_handle, pe_id);
             }
@@ -138,6 +141,9 @@ impl Registrar {
             Ok(registered) => {
                 self.counters.registrations += 1;
                 let new = matches!(registered.outcome, RegisterOutcome::New);
+                if registered.outcome.is_change() {
+                    self.touch(registered.key);
+                }
                 if new || !planted(Bug::ChangeNotAnnounced) {
                     self.announce_update(UpdateAction::Add, registered.key);
                 }
@@ -382,7 +388,7 @@ impl Registrar {
         now: Instant,
         association: AssocId,
         pool_handle: &[u8],
-        items: Option<u32>,
+        (items, subscribe): (Option<u32>, bool),
     ) {
         if !self.admits(now, association, Budget::Resolutions) {
             if self.admits(now, association, Budget::Errors) {
@@ -410,17 +416,32 @@ impl Registrar {
             Selection::Selected(_) if selected.is_empty() => {
                 self.refuse_resolution(association, pool_handle, CauseCode::LACK_OF_RESOURCES);
             }
-            Selection::Selected(_) => self.answer_resolution(association, pool_handle, &selected),
+            Selection::Selected(_) => {
+                // RFC 5352 §2.2.6: the A bit
+                let accepted = subscribe && self.subscribe(association, pool_handle);
+                match self.encode_answer(pool_handle, &selected, accepted) {
+                    Some(bytes) => {
+                        self.counters.resolutions += 1;
+                        self.actions.send(association, Ppid::ASAP, 0, bytes);
+                    }
+                    None => {
+                        let code = CauseCode::LACK_OF_RESOURCES;
+                        self.refuse_resolution(association, pool_handle, code);
+                    }
+                }
+            }
         }
         self.selected = selected;
     }
 
-    fn answer_resolution(
-        &mut self,
-        association: AssocId,
+    /// The elements of a pool, and whether its changes are told; `None` without any.
+    pub(super) fn encode_answer(
+        &self,
         pool_handle: &[u8],
         selected: &[ElementKey],
-    ) {
+        accepted: bool,
+    ) -> Option<Bytes> {
+        let first = self.handlespace.get(*selected.first()?)?;
         let dialect = self.config.dialect;
         let elements: smallvec::SmallVec<[PoolElement<'_>; 8]> = selected
             .iter()
@@ -430,34 +451,31 @@ impl Registrar {
         // The longest answer is 128 elements of 64 IPv6 addresses each, more than a message can hold: then the last ones are
         // left out, as if fewer had been asked for.
         let mut count = elements.len();
-        let bytes = loop {
+        loop {
             let message = Message::HandleResolutionResponse {
-                accepted: false,
+                accepted,
                 pool_handle,
-                policy: elements.first().map(|element| element.policy),
+                policy: Some(first.policy),
                 pool_elements: List::Slice(&elements[..count]),
                 error: None,
             };
             match message.to_bytes() {
-                Ok(bytes) => break Some(bytes),
+                Ok(bytes) => return Some(bytes),
                 Err(_) if count > 1 => count /= 2,
-                Err(_) => break None,
-            }
-        };
-        drop(elements);
-        match bytes {
-            Some(bytes) => {
-                self.counters.resolutions += 1;
-                self.actions.send(association, Ppid::ASAP, 0, bytes);
-            }
-            None => {
-                self.refuse_resolution(association, pool_handle, CauseCode::LACK_OF_RESOURCES);
+                Err(_) => return None,
             }
         }
     }
 
     fn refuse_resolution(&mut self, association: AssocId, pool_handle: &[u8], code: CauseCode) {
         self.counters.unresolved += 1;
+        if let Some(bytes) = Self::encode_refusal(pool_handle, code) {
+            self.actions.send(association, Ppid::ASAP, 0, bytes);
+        }
+    }
+
+    /// `None` where the handle is so long that no message can repeat it.
+    pub(super) fn encode_refusal(pool_handle: &[u8], code: CauseCode) -> Option<Bytes> {
         let causes = [Cause { code, info: &[] }];
         let message = Message::HandleResolutionResponse {
             accepted: false,
@@ -466,9 +484,7 @@ impl Registrar {
             pool_elements: List::EMPTY,
             error: Some(List::Slice(&causes)),
         };
-        if let Ok(bytes) = message.to_bytes() {
-            self.actions.send(association, Ppid::ASAP, 0, bytes);
-        }
+        message.to_bytes().ok()
     }
 }
 

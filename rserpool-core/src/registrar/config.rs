@@ -41,6 +41,12 @@ pub struct Config {
     pub max_associations: usize,
     /// How many elements may register on one association (1,024): what happens to it happens to all of them at once.
     pub max_association_elements: usize,
+    /// How many pools a user may subscribe to on one association (16).
+    pub max_association_subscriptions: usize,
+    /// How many users may subscribe to one pool (1,024).
+    pub max_pool_subscribers: usize,
+    /// The shortest time between two updates about one pool (200 ms).
+    pub update_interval: Duration,
     /// The limits of the handlespace.
     pub limits: Limits,
     /// How often a host may ask for something.
@@ -80,6 +86,9 @@ impl Default for Config {
             max_pool_handle: 32,
             max_associations: 10_000,
             max_association_elements: 1024,
+            max_association_subscriptions: 16,
+            max_pool_subscribers: 1024,
+            update_interval: Duration::from_millis(200),
             limits: Limits::default(),
             rates: Rates::default(),
             enrp_addresses: Vec::new(),
@@ -274,6 +283,8 @@ pub struct Counters {
     pub resolutions: u64,
     /// Handle resolutions refused.
     pub unresolved: u64,
+    /// Updates sent to subscribers.
+    pub updates: u64,
     /// Keep-alives sent.
     pub keep_alives: u64,
     /// Unreachable reports received.

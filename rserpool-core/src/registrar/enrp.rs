@@ -196,6 +196,7 @@ impl Registrar {
         }
         self.unmark(sender, key);
         self.tell_gone(key);
+        self.touch(key);
         self.handlespace.deregister(key);
     }
 
@@ -235,6 +236,9 @@ impl Registrar {
             self.counters.refused += 1;
             return None;
         };
+        if registered.outcome.is_change() {
+            self.touch(registered.key);
+        }
         match home {
             Some(home) if home == self.id => self.let_go(registered.key),
             Some(home) if home != element.home_id => self.unmark(home, registered.key),

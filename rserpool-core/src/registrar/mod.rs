@@ -19,6 +19,7 @@ mod enrp;
 mod limits;
 mod scope;
 mod startup;
+mod subscribe;
 mod sync;
 mod takeover;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use core::net::{IpAddr, SocketAddr};
 use self::announce::Announcer;
 use self::limits::Hosts;
 use self::scope::Scope;
+use self::subscribe::Subscriptions;
 use self::sync::Upload;
 use self::watch::Watch;
 use crate::handlespace::{ElementKey, Handlespace};
@@ -77,6 +79,8 @@ enum Timer {
     Mentor,
     /// When to fetch all peers' tables again.
     Resync,
+    /// When to tell the subscribers of a pool that it has changed.
+    Update(u64),
 }
 
 /// A peer that the registrar has an association with: an element, a user, or not known yet.
@@ -119,6 +123,7 @@ pub struct Registrar {
     calls: BTreeMap<SocketAddr, BTreeSet<ElementKey>>,
     announcer: Announcer,
     hosts: Hosts,
+    subscriptions: Subscriptions,
     scope: Scope,
     timers: Timers<Timer>,
     actions: Actions<Event>,
@@ -145,6 +150,7 @@ impl Registrar {
             calls: BTreeMap::new(),
             announcer: Announcer::default(),
             hosts: Hosts::new(rng.hash_key()),
+            subscriptions: Subscriptions::default(),
             rng,
             scope: Scope::new(&config.peers),
             config,
@@ -255,6 +261,7 @@ impl Machine for Registrar {
                 association,
                 ppid: Ppid::ASAP,
                 bytes,
+                ..
             } => self.on_send_failed(association, bytes),
             Input::SendFailed { .. } => {}
             Input::Announcement {
@@ -295,6 +302,7 @@ impl Machine for Registrar {
                 Timer::Upload(server) => self.on_upload_timeout(server),
                 Timer::Mentor => self.on_mentor_timeout(now),
                 Timer::Resync => self.on_resync(now),
+                Timer::Update(id) => self.on_update(now, id),
             }
         }
     }

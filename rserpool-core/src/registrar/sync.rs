@@ -172,6 +172,7 @@ impl Registrar {
         let element = self.handlespace.get(key);
         if element.is_some_and(|element| element.home == id) && !planted(Bug::GhostsStay) {
             self.tell_gone(key);
+            self.touch(key);
             self.handlespace.deregister(key);
         }
     }

@@ -148,6 +148,7 @@ impl Registrar {
         match next {
             Some(key) => {
                 self.handlespace.set_home(key, to);
+                self.touch(key);
                 if to == self.id && !planted(Bug::ClaimsNotAsked) {
                     self.claim(now, key);
                 }

@@ -7,6 +7,7 @@ mod registration;
 mod resolution;
 mod scope;
 mod startup;
+mod subscribe;
 mod takeover;
 mod watch;
 mod work;

@@ -254,6 +254,7 @@ impl Registrar {
         let Some(peer) = self.peers.remove(&association) else {
             return;
         };
+        self.unsubscribe(association);
         for address in &peer.remote {
             if self.associations.get(address) == Some(&association) {
                 self.associations.remove(address);
@@ -311,6 +312,7 @@ impl Registrar {
     fn yield_to(&mut self, rival: ServerId, key: ElementKey) {
         self.let_go(key);
         self.handlespace.set_home(key, rival);
+        self.touch(key);
         self.expect_news(rival);
     }
 
@@ -368,6 +370,7 @@ impl Registrar {
         if let Some(rival) = rival {
             return self.yield_to(rival, key);
         }
+        self.touch(key);
         if let Some(element) = self.handlespace.deregister(key) {
             self.actions.notify(Event::Removed {
                 pool_handle: element.pool,

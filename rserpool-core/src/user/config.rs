@@ -31,17 +31,24 @@ pub struct Config {
     pub max_pool_elements: usize,
     /// How many requests may wait for an answer at most (1,024).
     pub max_requests: usize,
-    /// How many sessions there may be at most (10,000).
+    /// How many sessions there may be at most (10,000). Each keeps a cookie of up to 64 KiB.
     pub max_sessions: usize,
-    /// How many bytes may wait in one session for an element at most (1 MiB).
+    /// How many bytes may wait in one session for an element at most, those included that are sent again (1 MiB).
     pub max_session_queue: usize,
+    /// To how many more elements a message is sent that could not be delivered, in sessions that send again (3).
+    pub max_resends: u32,
+    /// How many subscriptions there may be at most (64).
+    pub max_subscriptions: usize,
+    /// How often a pool is asked for that is subscribed to, and of which the registrar does not tell by itself (30 s).
+    pub subscription_poll: Duration,
     /// How long to wait for an association to an element (5 s).
     pub connect_timeout: Duration,
     /// The first pause after no element of the pool could be reached; it doubles up to `failover_pause_max` (250 ms).
     pub failover_pause: Duration,
     /// The longest such pause (10 s).
     pub failover_pause_max: Duration,
-    /// How long a session may be without an element before it fails (60 s).
+    /// How long a session may be without an element that works before it fails (60 s). An element works that the session was with
+    /// for `failover_pause_max`, or for 4 × `failover_pause` where it has said anything; others do not begin the time anew.
     pub failover_timeout: Duration,
 }
 
@@ -59,6 +66,9 @@ impl Default for Config {
             max_requests: 1024,
             max_sessions: 10_000,
             max_session_queue: 1 << 20,
+            max_resends: 3,
+            max_subscriptions: 64,
+            subscription_poll: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(5),
             failover_pause: Duration::from_millis(250),
             failover_pause_max: Duration::from_secs(10),
@@ -70,6 +80,45 @@ impl Default for Config {
 /// A session, named by the pool user; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
+
+/// What a session does when its element fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failover {
+    /// It looks for another one at once.
+    #[default]
+    Automatic,
+    /// It waits for [`PoolUser::fail_over`](super::PoolUser::fail_over). The first element is looked for at once.
+    OnDemand,
+    /// It ends, also where the first element that was selected cannot be reached (RFC 5352 §6.5.5, ASAP_SEND_NO_FAILOVER).
+    Never,
+}
+
+/// How a session is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionOptions {
+    /// What it does when its element fails (automatic).
+    pub failover: Failover,
+    /// Whether messages that the transport knows to be undelivered go to the next element (no; RFC 5352 §6.5.5,
+    /// ASAP_SEND_FAILOVER). Some may come twice, because their acknowledgement was lost; and what the transport of a failed
+    /// element had acknowledged, but the element not read, is lost without a trace. Else they come back by
+    /// [`Event::Undelivered`].
+    pub resend: bool,
+    /// The element to begin with, where it can be reached (none; RFC 5352 §6.5.3).
+    pub element: Option<PeId>,
+}
+
+impl SessionOptions {
+    /// A session with one element and no other.
+    pub fn only(element: PeId) -> Self {
+        Self {
+            failover: Failover::Never,
+            resend: false,
+            element: Some(element),
+        }
+    }
+}
 
 /// A resolved pool element.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +177,42 @@ pub enum ResolveError {
     /// Too many requests wait already.
     #[error("too many requests wait for an answer")]
     TooManyRequests,
+    /// A pool handle has 1 to [`PoolHandle::MAX_LENGTH`] bytes.
+    #[error("the pool handle is empty or too long")]
+    InvalidHandle,
+}
+
+/// Why a pool was not subscribed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// There are `max_subscriptions` already.
+    #[error("too many subscriptions")]
+    TooManySubscriptions,
+    /// A pool handle has 1 to [`PoolHandle::MAX_LENGTH`] bytes.
+    #[error("the pool handle is empty or too long")]
+    InvalidHandle,
+}
+
+/// Why no sessions with the elements of a pool were opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The pool is not in the cache: resolve it first.
+    #[error("the pool has not been resolved")]
+    Unresolved,
+    /// There would be more than `max_sessions`.
+    #[error("too many sessions")]
+    TooManySessions,
+}
+
+/// Why a business card was not taken; the old one stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CardError {
+    /// It does not fit into a message of 64 KiB.
+    #[error("the business card is too long")]
+    TooLong,
 }
 
 fn list(causes: &[CauseCode]) -> alloc::string::String {
@@ -145,8 +230,8 @@ pub enum SendError {
     /// The session waits for an element, and its queue is full.
     #[error("the session's queue is full")]
     QueueFull,
-    /// The PPID of ASAP is not for data (RFC 5352 §5).
-    #[error("PPID 11 belongs to ASAP")]
+    /// The PPIDs of ASAP and ENRP are not for data (RFC 5352 §5).
+    #[error("PPIDs 11 and 12 belong to ASAP and ENRP")]
     ReservedPpid,
     /// There are no empty messages in SCTP.
     #[error("the message is empty")]
@@ -163,6 +248,9 @@ pub enum SessionError {
     /// The pool has elements, and none could be reached for too long.
     #[error("no element of the pool can be reached")]
     Unreachable,
+    /// The element is gone, and the session was to be with no other.
+    #[error("the element has failed")]
+    ElementLost,
 }
 
 /// What a pool user tells.
@@ -192,16 +280,27 @@ pub enum Event {
         /// The element.
         element: PeId,
     },
-    /// A session has lost its element, and looks for another one.
+    /// A pool that is subscribed to is known now, or has changed (RFC 5352 §2.2.5).
+    Updated {
+        /// The pool.
+        pool_handle: PoolHandle,
+        /// Its policy; `None` where the pool is not there.
+        policy: Option<PolicyType>,
+        /// Its elements, in the registrar's order.
+        elements: Vec<Element>,
+    },
+    /// A session has lost its element, and does what its [`Failover`] says.
     Interrupted {
         /// The session.
         session: SessionId,
         /// The element.
         element: PeId,
-        /// Whether the element closed the session in order; else it is unreachable and has been reported.
+        /// Whether the element closed the session in order, or [`fail_over`](super::PoolUser::fail_over) left it; else it is
+        /// unreachable and has been reported.
         closed: bool,
     },
-    /// A session goes on with another element. What was sent to the old one and not answered may be lost.
+    /// A session goes on with another element. What was sent to the old one and not answered may be lost. Whatever made the old
+    /// one trusted does not hold for the new one: a security context has to be made anew (RFC 5355 §2.9).
     FailedOver {
         /// The session.
         session: SessionId,
@@ -223,7 +322,19 @@ pub enum Event {
         /// The message.
         bytes: Bytes,
     },
-    /// A session has ended by itself.
+    /// A message could not be delivered, or perhaps not: the element may have it, and the transport not know. It is not sent
+    /// again.
+    Undelivered {
+        /// The session.
+        session: SessionId,
+        /// The application's protocol.
+        ppid: Ppid,
+        /// The stream.
+        stream: u16,
+        /// The message.
+        bytes: Bytes,
+    },
+    /// A session has ended by itself. What waited in it has come back before.
     SessionFailed {
         /// The session.
         session: SessionId,

@@ -4,27 +4,34 @@
 //! another element when its element fails.
 
 mod config;
+mod connect;
+mod failover;
 mod resolve;
 mod select;
 mod session;
+mod subscribe;
 #[cfg(test)]
 mod tests;
 
 pub use config::{
-    Config, Counters, Element, Event, ResolveError, SendError, SessionError, SessionId,
+    CardError, Config, Counters, Element, Event, Failover, OpenError, ResolveError, SendError,
+    SessionError, SessionId, SessionOptions, SubscribeError,
 };
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::net::SocketAddr;
 
+use self::connect::Calls;
 use self::resolve::{Answer, Requests};
 use self::select::Cache;
-use self::session::{Calls, Session};
+use self::session::Session;
+use self::subscribe::Subscriptions;
 use crate::faults;
 use crate::hunt::{Found, Hunt, earlier};
 use crate::ids::{AssocId, PeId, PoolHandle, Ppid};
-use crate::machine::{Action, Actions, Input, Machine};
+use crate::machine::{Action, Actions, Data, Input, Machine};
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::timers::Timers;
@@ -40,6 +47,8 @@ enum Timer {
     Retry(SessionId),
     /// A session has been without an element for too long.
     GiveUp(SessionId),
+    /// A subscription that no registrar serves is asked for.
+    Poll(u64),
 }
 
 /// The machine of one pool user with any number of sessions.
@@ -53,9 +62,12 @@ pub struct PoolUser {
     hunt: Hunt,
     requests: Requests,
     cache: Cache,
+    subscriptions: Subscriptions,
     sessions: BTreeMap<SessionId, Session>,
     next_session: u64,
     by_association: BTreeMap<AssocId, SessionId>,
+    /// The business card, encoded.
+    card: Option<Bytes>,
     /// The associations that were asked for, by the address asked for.
     connecting: BTreeMap<SocketAddr, Calls>,
     /// Reports that wait for a home.
@@ -78,9 +90,11 @@ impl PoolUser {
             requests: Requests::default(),
             cache: Cache::new(config.max_pools),
             config,
+            subscriptions: Subscriptions::default(),
             sessions: BTreeMap::new(),
             next_session: 0,
             by_association: BTreeMap::new(),
+            card: None,
             connecting: BTreeMap::new(),
             reports: Vec::new(),
             timers: Timers::new(),
@@ -114,27 +128,28 @@ impl PoolUser {
             self.actions.send(association, Ppid::ASAP, 0, report);
         }
         let from_home = self.hunt.home() == Some(association);
-        let session = self.by_association.get(&association).copied();
-        match (decoded.message, session) {
-            (
-                Message::HandleResolutionResponse {
-                    pool_handle,
-                    policy,
-                    pool_elements,
-                    error,
-                    ..
-                },
-                _,
-            ) if from_home => {
+        match decoded.message {
+            Message::HandleResolutionResponse {
+                accepted,
+                pool_handle,
+                policy,
+                pool_elements,
+                error,
+            } if from_home => {
                 let answer = Answer {
+                    accepted,
                     policy,
                     elements: pool_elements,
                     error,
                 };
                 self.on_resolution_response(now, pool_handle, &answer);
             }
-            (Message::Error { causes }, _) if from_home => self.on_error(now, causes),
-            (Message::Cookie { cookie }, Some(session)) => self.on_cookie(session, cookie),
+            Message::Error { causes } if from_home => self.on_error(now, causes),
+            Message::Cookie { cookie } => self.on_cookie(association, cookie),
+            Message::BusinessCard {
+                pool_handle,
+                pool_elements,
+            } => self.on_business_card(now, association, pool_handle, pool_elements),
             _ => self.counters.unexpected += 1,
         }
     }
@@ -191,13 +206,23 @@ impl Machine for PoolUser {
                 Some(session) if ppid != Ppid::ENRP => self.on_data(session, ppid, stream, bytes),
                 _ => self.counters.unexpected += 1,
             },
-            // RFC 5352 §3.5, §3.7.1: a peer that takes no message is as good as gone.
-            Input::SendFailed { association, .. } => {
-                if self.hunt.home() == Some(association)
-                    || self.by_association.contains_key(&association)
-                {
-                    self.actions.abort(association);
-                }
+            // RFC 5352 §3.7.1: a registrar that takes no message is as good as gone.
+            Input::SendFailed { association, .. } if self.hunt.home() == Some(association) => {
+                self.actions.abort(association);
+            }
+            Input::SendFailed {
+                association,
+                ppid,
+                stream,
+                bytes,
+            } => {
+                let data = (ppid != Ppid::ASAP).then(|| Data {
+                    ppid,
+                    stream,
+                    unordered: false,
+                    bytes: Bytes::copy_from_slice(bytes),
+                });
+                self.on_send_failed(association, data);
             }
             Input::Announcement {
                 source,
@@ -221,6 +246,7 @@ impl Machine for PoolUser {
                 Timer::Connect(session) => self.on_connect_timeout(now, session),
                 Timer::Retry(session) => self.seek(now, session),
                 Timer::GiveUp(session) => self.on_give_up(session),
+                Timer::Poll(id) => self.on_poll(now, id),
             }
         }
     }

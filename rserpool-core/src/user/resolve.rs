@@ -9,7 +9,7 @@ use crate::ids::{AssocId, PeId, PoolHandle};
 use crate::planted::{Bug, planted};
 use crate::time::Instant;
 use crate::wire::asap::Message;
-use crate::wire::{Cause, List, Policy, PolicyType, PoolElement};
+use crate::wire::{Cause, CauseCode, List, Policy, PolicyType, PoolElement};
 
 /// A resolution that waits for its answer. There is one at most for each pool.
 #[derive(Debug)]
@@ -21,6 +21,41 @@ pub(super) struct Request {
     sessions: BTreeSet<SessionId>,
     /// When it fails: after T1 × (1 + MAX-REQUEST-RETRANSMIT), however often the home changes.
     deadline: Instant,
+}
+
+impl Request {
+    fn new(pool_handle: &PoolHandle, deadline: Instant) -> Self {
+        Self {
+            pool_handle: pool_handle.clone(),
+            asked: false,
+            sessions: BTreeSet::new(),
+            deadline,
+        }
+    }
+
+    fn join(&mut self, asker: Asker) {
+        match asker {
+            Asker::User => self.asked = true,
+            Asker::Session(session) => {
+                self.sessions.insert(session);
+            }
+            Asker::Nobody => {}
+        }
+    }
+}
+
+/// Who wants to know of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Asker {
+    User,
+    Session(SessionId),
+    /// Only the cache, and who has subscribed to the pool.
+    Nobody,
+}
+
+/// Whether messages can carry the handle.
+pub(super) fn is_valid(pool_handle: &PoolHandle) -> bool {
+    (1..=PoolHandle::MAX_LENGTH).contains(&pool_handle.as_bytes().len())
 }
 
 /// The requests that wait, oldest first.
@@ -35,12 +70,7 @@ impl Requests {
     /// Adds a request for a pool that has none.
     fn insert(&mut self, pool_handle: &PoolHandle, deadline: Instant) -> u64 {
         self.next += 1;
-        let request = Request {
-            pool_handle: pool_handle.clone(),
-            asked: false,
-            sessions: BTreeSet::new(),
-            deadline,
-        };
+        let request = Request::new(pool_handle, deadline);
         self.by_id.insert(self.next, request);
         self.by_pool.insert(pool_handle.clone(), self.next);
         self.next
@@ -54,8 +84,8 @@ impl Requests {
 }
 
 impl PoolUser {
-    /// Resolves a pool; answered by [`Event::Resolved`] or [`Event::ResolveFailed`]. A fresh entry of the cache answers at
-    /// once (RFC 5352 §3.3 C1, C4).
+    /// Resolves a pool, named by 1 to 65,000 bytes; answered by [`Event::Resolved`] or [`Event::ResolveFailed`]. A fresh entry of
+    /// the cache answers at once (RFC 5352 §3.3 C1, C4).
     pub fn resolve(&mut self, now: Instant, pool_handle: &PoolHandle) {
         let stale = self.config.stale_cache_value;
         if let Some(pool) = self.cache.fresh(now, pool_handle, stale) {
@@ -66,7 +96,7 @@ impl PoolUser {
                 elements,
             });
         } else {
-            self.request(now, pool_handle, None);
+            self.request(now, pool_handle, Asker::User);
         }
     }
 
@@ -79,6 +109,9 @@ impl PoolUser {
     /// and only after an attempt to send.
     pub fn report_unreachable(&mut self, pool_handle: &PoolHandle, pe_id: PeId) {
         self.cache.remove(pool_handle, pe_id);
+        if !is_valid(pool_handle) {
+            return;
+        }
         if let Some(home) = self.hunt.home() {
             self.send_report(home, pool_handle, pe_id);
         } else if self.reports.len() < Self::MAX_REPORTS {
@@ -95,35 +128,39 @@ impl PoolUser {
         self.actions.send_asap(home, &message);
     }
 
-    /// Asks for a pool, for a session or for the user, or joins the request that is on its way.
-    pub(super) fn request(
-        &mut self,
-        now: Instant,
-        pool_handle: &PoolHandle,
-        session: Option<SessionId>,
-    ) {
+    /// Asks for a pool, or joins the request that is on its way.
+    pub(super) fn request(&mut self, now: Instant, pool_handle: &PoolHandle, asker: Asker) {
         let waiting = self.requests.by_pool.get(pool_handle).copied();
-        if waiting.is_none() && self.requests.by_id.len() >= self.config.max_requests {
-            let sessions = session.into_iter().collect();
-            let refused = Request {
-                pool_handle: pool_handle.clone(),
-                asked: session.is_none(),
-                sessions,
-                deadline: now,
-            };
-            self.resolve_failed(now, &refused, &ResolveError::TooManyRequests);
-            return;
+        let error = if !is_valid(pool_handle) {
+            Some(ResolveError::InvalidHandle)
+        } else if waiting.is_none() && self.requests.by_id.len() >= self.config.max_requests {
+            Some(ResolveError::TooManyRequests)
+        } else {
+            None
+        };
+        if let Some(error) = error {
+            let mut refused = Request::new(pool_handle, now);
+            refused.join(asker);
+            return self.resolve_failed(now, &refused, &error);
         }
         let trials = self.config.max_request_retransmit.saturating_add(1);
         let deadline = now + self.config.t1_enrp_request.saturating_mul(trials);
         let id = waiting.unwrap_or_else(|| self.requests.insert(pool_handle, deadline));
         if let Some(request) = self.requests.by_id.get_mut(&id) {
-            request.asked |= session.is_none();
-            request.sessions.extend(session);
+            request.join(asker);
         }
         if waiting.is_none() {
             self.send_request(now, id);
         }
+    }
+
+    /// Sends the request about a pool once more, where there is one.
+    pub(super) fn repeat_request(&mut self, now: Instant, pool_handle: &PoolHandle) -> bool {
+        let waiting = self.requests.by_pool.get(pool_handle).copied();
+        if let Some(id) = waiting {
+            self.send_request(now, id);
+        }
+        waiting.is_some()
     }
 
     /// NR1–NR4: without a home the hunt comes first; T1 bounds the whole.
@@ -137,7 +174,7 @@ impl PoolUser {
             Some(home) => {
                 self.counters.resolutions += 1;
                 let message = Message::HandleResolution {
-                    subscribe: false,
+                    subscribe: self.subscriptions.contains(request.pool_handle.as_bytes()),
                     pool_handle: request.pool_handle.as_bytes(),
                     items: self.config.items,
                 };
@@ -155,6 +192,7 @@ impl PoolUser {
         for id in waiting {
             self.send_request(now, id);
         }
+        self.resubscribe(now);
         for (pool_handle, pe_id) in core::mem::take(&mut self.reports) {
             self.send_report(home, &pool_handle, pe_id);
         }
@@ -187,6 +225,7 @@ impl PoolUser {
                 error: error.clone(),
             });
         }
+        self.on_undescribed(now, &request.pool_handle);
         for session in &request.sessions {
             self.on_unresolved(now, *session, error);
         }
@@ -198,22 +237,26 @@ impl PoolUser {
         pool_handle: &[u8],
         answer: &Answer<'_>,
     ) {
-        let Some(&id) = self.requests.by_pool.get(pool_handle) else {
+        let waiting = self.requests.by_pool.get(pool_handle).copied();
+        if waiting.is_some() {
+            self.hunt.on_answered();
+        } else if !self.subscriptions.contains(pool_handle) {
             self.counters.unexpected += 1;
             return;
-        };
-        self.hunt.on_answered();
+        }
         // An answer is negative by its error, or by the lack of any element (RFC 5352 §2.2.6).
         if answer.error.is_some() || answer.elements.is_empty() {
             let causes = answer.error.map(faults::codes).unwrap_or_default();
             self.cache.purge(pool_handle);
-            self.fail_request(now, id, &ResolveError::Refused(causes));
+            if let Some(id) = waiting {
+                self.fail_request(now, id, &ResolveError::Refused(causes.clone()));
+            }
+            // Other refusals say nothing about the pool.
+            if causes.is_empty() || causes.contains(&CauseCode::UNKNOWN_POOL_HANDLE) {
+                self.on_described(now, pool_handle, false, None);
+            }
             return;
         }
-        self.timers.cancel(Timer::T1Request(id));
-        let Some(request) = self.requests.remove(id) else {
-            return;
-        };
         // RFC 5352 §2.2.6: without a policy it is Round Robin, whatever the elements say.
         let policy = answer
             .policy
@@ -224,16 +267,21 @@ impl PoolUser {
             .take(self.config.max_pool_elements)
             .map(|element| Element::from(&element))
             .collect();
-        let pool_handle = request.pool_handle;
-        if request.asked {
+        let request = waiting.and_then(|id| {
+            self.timers.cancel(Timer::T1Request(id));
+            self.requests.remove(id)
+        });
+        if request.as_ref().is_some_and(|request| request.asked) {
             self.actions.notify(Event::Resolved {
-                pool_handle: pool_handle.clone(),
+                pool_handle: pool_handle.into(),
                 policy,
                 elements: elements.clone(),
             });
         }
-        self.cache.insert(now, &pool_handle, policy, elements);
-        for session in request.sessions {
+        self.on_described(now, pool_handle, answer.accepted, Some((policy, &elements)));
+        self.cache
+            .insert(now, &pool_handle.into(), policy, elements);
+        for session in request.into_iter().flat_map(|request| request.sessions) {
             self.on_resolved(now, session);
         }
     }
@@ -251,6 +299,7 @@ impl PoolUser {
 
 /// The fields of an ASAP_HANDLE_RESOLUTION_RESPONSE.
 pub(super) struct Answer<'a> {
+    pub(super) accepted: bool,
     pub(super) policy: Option<Policy<'a>>,
     pub(super) elements: List<'a, PoolElement<'a>>,
     pub(super) error: Option<List<'a, Cause<'a>>>,

@@ -100,15 +100,22 @@ impl Cache {
 }
 
 impl CachedPool {
+    /// The elements that can be reached by SCTP.
+    pub(super) fn usable(&self) -> impl Iterator<Item = &Element> {
+        self.elements.iter().filter(|element| is_usable(element))
+    }
+
+    /// The first of `order` that is not in `excluded`, is a member of the pool, and can be reached by SCTP.
+    pub(super) fn preferred(&self, order: &[PeId], excluded: &BTreeSet<PeId>) -> Option<&Element> {
+        order
+            .iter()
+            .filter(|id| !excluded.contains(id))
+            .find_map(|id| self.usable().find(|element| element.id == *id))
+    }
+
     /// The next element to use that is not in `excluded` and can be reached by SCTP.
     pub(super) fn select(&mut self, excluded: &BTreeSet<PeId>, rng: &mut Rng) -> Option<&Element> {
-        let usable = |element: &Element| {
-            !excluded.contains(&element.id)
-                && matches!(
-                    element.user_transport.as_transport(),
-                    Transport::Sctp(sctp) if !sctp.addresses.is_empty()
-                )
-        };
+        let usable = |element: &Element| !excluded.contains(&element.id) && is_usable(element);
         let candidates: Vec<usize> = (0..self.elements.len())
             .filter(|index| usable(&self.elements[*index]))
             .collect();
@@ -130,6 +137,13 @@ impl CachedPool {
         };
         self.elements.get(index)
     }
+}
+
+fn is_usable(element: &Element) -> bool {
+    matches!(
+        element.user_transport.as_transport(),
+        Transport::Sctp(sctp) if !sctp.addresses.is_empty()
+    )
 }
 
 fn priority(element: &Element) -> u32 {

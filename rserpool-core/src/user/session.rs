@@ -1,12 +1,17 @@
-//! A session: a conversation with a pool that outlives the element it is held with (RFC 5352 §3.5, §3.8, §6.5.1).
+//! A session: a conversation with a pool that outlives the element it is held with (RFC 5352 §3.5, §3.8, §3.9, §6.5).
 //!
 //! ```text
-//!           element selected             up
-//!  Waiting ─────────────────▶ Connecting ──▶ Connected
-//!     ▲ ▲                        │               │
-//!     │ └── refused, time-out ───┘               │
-//!     └──────────── lost: report, next one ──────┘
+//!           element selected             up               given up
+//!  Waiting ─────────────────▶ Connecting ──▶ Connected ────────────▶ Leaving
+//!     ▲ ▲                        │               │ lost                 │ ended
+//!     │ └── refused, time-out ───┘               ├──────────────────────┘
+//!     └──────────── report, next one ────────────┤
+//!     ▲                        fail_over         ▼
+//!     └──────────────────────────────────── Interrupted (fail-over on demand)
 //! ```
+//!
+//! Messages with the PPID of ASAP are the control channel, all others the data channel of one association; where the pool's
+//! transport is for data only, there is no control channel.
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -14,91 +19,108 @@ use bytes::Bytes;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use super::{Event, PoolUser, ResolveError, SendError, SessionError, SessionId, Timer};
-use crate::hunt::SHORTEST;
+use super::{
+    CardError, Event, OpenError, PoolUser, SendError, SessionError, SessionId, SessionOptions,
+    Timer,
+};
 use crate::ids::{AssocId, PeId, PoolHandle, Ppid};
-use crate::machine::End;
+use crate::machine::Data;
 use crate::time::Instant;
-use crate::wire::Transport;
 use crate::wire::asap::Message;
+use crate::wire::{List, PoolElement};
+
+/// The association that a session has with an element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) element: PeId,
+    pub(super) association: AssocId,
+    /// Whether there is a control channel.
+    pub(super) control: bool,
+    pub(super) since: Instant,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// For a resolution, or for a pause to end.
     Waiting,
     Connecting {
         element: PeId,
         remote: SocketAddr,
+        control: bool,
     },
-    Connected {
-        element: PeId,
-        association: AssocId,
-        since: Instant,
+    Connected(Link),
+    /// The association is being aborted; its end is awaited, and what it could not deliver.
+    Leaving {
+        link: Link,
+        /// Whether the element could not be reached; else the application wants another one.
+        unreachable: bool,
     },
+    /// For [`PoolUser::fail_over`].
+    Interrupted,
+}
+
+/// A message that waits for an element.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) data: Data,
+    /// How many elements it could not be delivered to.
+    pub(super) tries: u32,
 }
 
 /// One session.
 #[derive(Debug)]
 pub(super) struct Session {
-    pool_handle: PoolHandle,
-    state: State,
-    /// Messages that wait for an element, and their bytes in all.
-    queue: VecDeque<(Ppid, u16, Bytes)>,
-    queued: usize,
+    pub(super) pool_handle: PoolHandle,
+    pub(super) options: SessionOptions,
+    pub(super) state: State,
+    /// Messages that the last element did not get, and after them those that wait for one; and their bytes in all.
+    pub(super) undelivered: VecDeque<Queued>,
+    pub(super) queue: VecDeque<Queued>,
+    pub(super) queued: usize,
+    /// What the element in use was sent although another one had been, in order, and how often it had been sent.
+    pub(super) resent: VecDeque<(Bytes, u32)>,
     /// The state that the last element gave us.
-    cookie: Option<Bytes>,
+    pub(super) cookie: Option<Bytes>,
     /// The element that was lost last, or the one in use.
-    last: Option<PeId>,
+    pub(super) last: Option<PeId>,
+    /// Whom to prefer, in order: by the application's choice, or the last business card.
+    pub(super) preferred: Vec<PeId>,
     /// Elements that failed since one worked.
-    failed: BTreeSet<PeId>,
+    pub(super) failed: BTreeSet<PeId>,
     /// Whether the element in use has said anything.
-    heard: bool,
-    pause: Duration,
-    error: SessionError,
+    pub(super) heard: bool,
+    pub(super) pause: Duration,
+    /// When it fails, unless an element is found that works.
+    pub(super) deadline: Instant,
+    pub(super) error: SessionError,
 }
 
-/// The associations asked for at one address. Answers come without a name: each is for whoever waits.
-#[derive(Debug, Default)]
-pub(super) struct Calls {
-    waiting: BTreeSet<SessionId>,
-    /// Those whose session has lost interest.
-    lost: usize,
-}
-
-impl Calls {
-    fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.lost == 0
+impl Session {
+    pub(super) fn enqueue(&mut self, data: Data) {
+        self.queued += data.bytes.len();
+        self.queue.push_back(Queued { data, tries: 0 });
     }
 
-    fn abandon(&mut self, id: SessionId) {
-        if self.waiting.remove(&id) {
-            self.lost += 1;
-        }
-    }
-
-    /// Who gets an association that is up.
-    fn take_answered(&mut self) -> Option<SessionId> {
-        let first = self.waiting.pop_first();
-        if first.is_none() {
-            self.lost = self.lost.saturating_sub(1);
-        }
-        first
-    }
-
-    /// Whose call has failed. The ones that were given up are the oldest.
-    fn take_failed(&mut self) -> Option<SessionId> {
-        if self.lost == 0 {
-            return self.waiting.pop_first();
-        }
-        self.lost -= 1;
-        None
+    /// Whether its element is the only one that it may have.
+    pub(super) fn is_bound(&self) -> bool {
+        self.options.failover == super::Failover::Never && self.options.element.is_some()
     }
 }
 
 impl PoolUser {
-    /// Opens a session with a pool. Messages may be sent at once; they wait until there is an element. `None` where there
-    /// are `max_sessions` already.
+    /// Opens a session with a pool that fails over by itself. Messages may be sent at once; they wait until there is an element.
+    /// `None` where there are `max_sessions` already.
     pub fn open(&mut self, now: Instant, pool_handle: &PoolHandle) -> Option<SessionId> {
+        self.open_with(now, pool_handle, SessionOptions::default())
+    }
+
+    /// Opens a session of another kind.
+    pub fn open_with(
+        &mut self,
+        now: Instant,
+        pool_handle: &PoolHandle,
+        options: SessionOptions,
+    ) -> Option<SessionId> {
         if self.sessions.len() >= self.config.max_sessions {
             return None;
         }
@@ -106,23 +128,64 @@ impl PoolUser {
         let id = SessionId(self.next_session);
         let session = Session {
             pool_handle: pool_handle.clone(),
+            options,
             state: State::Waiting,
+            undelivered: VecDeque::new(),
             queue: VecDeque::new(),
             queued: 0,
+            resent: VecDeque::new(),
             cookie: None,
             last: None,
+            preferred: options.element.into_iter().collect(),
             failed: BTreeSet::new(),
             heard: false,
             pause: self.config.failover_pause,
+            deadline: now + self.config.failover_timeout,
             error: SessionError::Unreachable,
         };
         self.sessions.insert(id, session);
-        self.await_element(now, id);
-        self.seek(now, id);
+        self.look_for_element(now, id);
         Some(id)
     }
 
-    /// Sends a message to the session's element, in order and reliably; while there is none, the message waits.
+    /// Opens a session with each element of a pool that has been resolved, `own` excepted: what is sent in all of them reaches the
+    /// whole pool (RFC 5352 §6.5.5, ASAP_SEND_TO_ALL; with `None` also ASAP_SEND_TO_SELF). They do not fail over. All are
+    /// opened, or none.
+    pub fn open_all(
+        &mut self,
+        now: Instant,
+        pool_handle: &PoolHandle,
+        own: Option<PeId>,
+    ) -> Result<Vec<(PeId, SessionId)>, OpenError> {
+        // RFC 5352 §6.5.1: translation comes before sending.
+        let pool = self.cache.pool(pool_handle).ok_or(OpenError::Unresolved)?;
+        let elements: Vec<_> = pool
+            .usable()
+            .map(|element| element.id)
+            .filter(|element| Some(*element) != own)
+            .collect();
+        if self.sessions.len() + elements.len() > self.config.max_sessions {
+            return Err(OpenError::TooManySessions);
+        }
+        let open = |element| {
+            let options = SessionOptions::only(element);
+            let session = self.open_with(now, pool_handle, options)?;
+            Some((element, session))
+        };
+        Ok(elements.into_iter().filter_map(open).collect())
+    }
+
+    /// The element that a session is connected to.
+    pub fn element(&self, session: SessionId) -> Option<PeId> {
+        match self.sessions.get(&session)?.state {
+            State::Connected(link) => Some(link.element),
+            _ => None,
+        }
+    }
+
+    /// Sends a message to the session's element, in order and reliably; while there is none, the message waits. What the
+    /// application has not got an answer to may be lost when the element fails, and what is
+    /// [sent again](SessionOptions::resend) may come twice.
     pub fn send(
         &mut self,
         session: SessionId,
@@ -130,27 +193,70 @@ impl PoolUser {
         stream: u16,
         bytes: Bytes,
     ) -> Result<(), SendError> {
-        let max_queue = self.config.max_session_queue;
+        let data = Data {
+            ppid,
+            stream,
+            unordered: false,
+            bytes,
+        };
+        self.send_data(session, data)
+    }
+
+    /// The same for a message that may overtake others (RFC 5352 §6.5.5). A transport that cannot do so sends it in order, and
+    /// so does every transport where it is sent again.
+    pub fn send_unordered(
+        &mut self,
+        session: SessionId,
+        ppid: Ppid,
+        stream: u16,
+        bytes: Bytes,
+    ) -> Result<(), SendError> {
+        let data = Data {
+            ppid,
+            stream,
+            unordered: true,
+            bytes,
+        };
+        self.send_data(session, data)
+    }
+
+    fn send_data(&mut self, session: SessionId, data: Data) -> Result<(), SendError> {
         let session = self
             .sessions
             .get_mut(&session)
             .ok_or(SendError::UnknownSession)?;
-        if ppid == Ppid::ASAP {
+        // RFC 5352 §5: the data channel MUST NOT use ASAP's PPID.
+        if data.ppid == Ppid::ASAP || data.ppid == Ppid::ENRP {
             return Err(SendError::ReservedPpid);
         }
-        if bytes.is_empty() {
+        if data.bytes.is_empty() {
             return Err(SendError::Empty);
         }
-        if let State::Connected { association, .. } = session.state {
-            self.actions.send(association, ppid, stream, bytes);
+        if let State::Connected(link) = session.state {
+            self.actions.send_data(link.association, data);
             return Ok(());
         }
-        if session.queued + bytes.len() > max_queue {
+        if session.queued + data.bytes.len() > self.config.max_session_queue {
             return Err(SendError::QueueFull);
         }
-        session.queued += bytes.len();
-        session.queue.push_back((ppid, stream, bytes));
+        session.enqueue(data);
         Ok(())
+    }
+
+    /// Leaves the session's element for another one, whatever its fail-over: at once, so that what is on the way may be lost.
+    /// An element that does not answer is reported by [`PoolUser::report_unreachable`]. Does nothing where the session is looking
+    /// for an element already.
+    pub fn fail_over(&mut self, now: Instant, session: SessionId) {
+        match self.sessions.get(&session).map(|session| session.state) {
+            Some(State::Connected(link)) => self.leave(session, link, false),
+            Some(State::Interrupted) => {
+                if let Some(session) = self.sessions.get_mut(&session) {
+                    session.deadline = now + self.config.failover_timeout;
+                }
+                self.look_for_element(now, session);
+            }
+            _ => {}
+        }
     }
 
     /// Ends a session after what was sent has been delivered. What still waits for an element is dropped.
@@ -159,16 +265,19 @@ impl PoolUser {
             return;
         };
         match closed.state {
-            State::Connected { association, .. } => {
-                self.by_association.remove(&association);
-                self.actions.disconnect(association);
+            State::Connected(link) => {
+                self.by_association.remove(&link.association);
+                self.actions.disconnect(link.association);
+            }
+            State::Leaving { link, .. } => {
+                self.by_association.remove(&link.association);
             }
             State::Connecting { remote, .. } => self.abandon(session, remote),
-            State::Waiting => {}
+            State::Waiting | State::Interrupted => {}
         }
     }
 
-    fn remove_session(&mut self, session: SessionId) -> Option<Session> {
+    pub(super) fn remove_session(&mut self, session: SessionId) -> Option<Session> {
         for timer in [
             Timer::Connect(session),
             Timer::Retry(session),
@@ -179,254 +288,73 @@ impl PoolUser {
         self.sessions.remove(&session)
     }
 
-    /// Bounds the time without an element.
-    fn await_element(&mut self, now: Instant, id: SessionId) {
-        self.timers
-            .set(Timer::GiveUp(id), now + self.config.failover_timeout);
-    }
-
-    /// Connects to the next element out of the cache, or asks a registrar first.
-    pub(super) fn seek(&mut self, now: Instant, id: SessionId) {
-        let Some(session) = self.sessions.get(&id) else {
-            return;
-        };
-        if session.failed.len() >= self.config.max_pool_elements {
-            return self.pause(now, id, SessionError::Unreachable);
+    /// Says to elements that this user is an element of a pool, too, and whom to turn to when it fails: to each one when a
+    /// session gets to it (RFC 5352 §3.9). Without elements nothing is said.
+    pub fn set_business_card(
+        &mut self,
+        pool_handle: &PoolHandle,
+        elements: &[PoolElement<'_>],
+    ) -> Result<(), CardError> {
+        if elements.is_empty() {
+            self.card = None;
+            return Ok(());
         }
-        let pool_handle = session.pool_handle.clone();
-        let stale = self.config.stale_cache_value;
-        let fresh = self.cache.fresh(now, &pool_handle, stale).is_some();
-        if !fresh || !self.connect_next(now, id) {
-            self.request(now, &pool_handle, Some(id));
+        let message = Message::BusinessCard {
+            pool_handle: pool_handle.as_bytes(),
+            pool_elements: List::Slice(elements),
+        };
+        self.card = Some(message.to_bytes().map_err(|_| CardError::TooLong)?);
+        Ok(())
+    }
+
+    /// The session on an association, where it has a control channel.
+    fn on_control(&mut self, association: AssocId) -> Option<&mut Session> {
+        let id = self.by_association.get(&association)?;
+        let session = self.sessions.get_mut(id)?;
+        let control = match session.state {
+            State::Connected(link) | State::Leaving { link, .. } => link.control,
+            _ => false,
+        };
+        if !control {
+            return None;
         }
+        session.heard = true;
+        Some(session)
     }
 
-    /// Starts an association to the element that the policy selects. Says whether there was one to select.
-    fn connect_next(&mut self, now: Instant, id: SessionId) -> bool {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return true;
-        };
-        let Some(pool) = self.cache.pool(&session.pool_handle) else {
-            return false;
-        };
-        let Some(element) = pool.select(&session.failed, &mut self.rng) else {
-            return false;
-        };
-        let pe_id = element.id;
-        let transport = element.user_transport.as_transport();
-        let addresses: Vec<_> = match transport {
-            Transport::Sctp(sctp) => sctp
-                .addresses
-                .iter()
-                .map(|address| SocketAddr::new(address, sctp.port))
-                .collect(),
-            _ => Vec::new(),
-        };
-        let Some(&remote) = addresses.first() else {
-            return false;
-        };
-        session.state = State::Connecting {
-            element: pe_id,
-            remote,
-        };
-        let calls = self.connecting.entry(remote).or_default();
-        calls.waiting.insert(id);
-        self.timers
-            .set(Timer::Connect(id), now + self.config.connect_timeout);
-        // The PPID selects no endpoint here: a user's associations are each from a port of their own.
-        self.actions.connect(Ppid::ASAP, addresses);
-        true
-    }
-
-    /// An answer about the pool has come.
-    pub(super) fn on_resolved(&mut self, now: Instant, id: SessionId) {
-        if self.is_waiting(id) && !self.connect_next(now, id) {
-            self.pause(now, id, SessionError::Unreachable);
+    /// The last cookie is kept (RFC 5352 §3.8). Where there is no control channel it could not be handed on.
+    pub(super) fn on_cookie(&mut self, association: AssocId, cookie: &[u8]) {
+        match self.on_control(association) {
+            Some(session) => session.cookie = Some(Bytes::copy_from_slice(cookie)),
+            None => self.counters.unexpected += 1,
         }
     }
 
-    pub(super) fn on_unresolved(&mut self, now: Instant, id: SessionId, error: &ResolveError) {
-        if self.is_waiting(id) {
-            self.pause(now, id, SessionError::Unresolved(error.clone()));
-        }
-    }
-
-    fn is_waiting(&self, id: SessionId) -> bool {
-        self.sessions
-            .get(&id)
-            .is_some_and(|session| session.state == State::Waiting)
-    }
-
-    /// Nobody could be reached: all elements become candidates again after a pause that doubles each time.
-    fn pause(&mut self, now: Instant, id: SessionId, error: SessionError) {
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        session.error = error;
-        session.failed.clear();
-        let pause = session.pause.max(SHORTEST);
-        self.timers.set(Timer::Retry(id), now + pause);
-        session.pause = pause.saturating_mul(2).min(self.config.failover_pause_max);
-    }
-
-    /// An association that a session asked for is up: the cookie goes first, then what waited (RFC 5352 §3.8).
-    pub(super) fn on_element_connected(
+    /// The element recommends others (RFC 5352 §3.9 BC1, BC2). Only their order counts: where they are, a registrar says. A pool
+    /// that is not the session's is none of the element's business.
+    pub(super) fn on_business_card(
         &mut self,
         now: Instant,
         association: AssocId,
-        remote: &[SocketAddr],
+        pool_handle: &[u8],
+        elements: List<'_, PoolElement<'_>>,
     ) {
-        let Some(id) = self.take_connecting(remote) else {
-            self.actions.disconnect(association);
-            return;
-        };
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        let State::Connecting { element, .. } = session.state else {
-            return;
-        };
-        self.timers.cancel(Timer::Connect(id));
-        self.timers.cancel(Timer::GiveUp(id));
-        self.by_association.insert(association, id);
-        session.state = State::Connected {
-            element,
-            association,
-            since: now,
-        };
-        session.heard = false;
-        let cookie = session.last.and(session.cookie.as_deref());
-        if let Some(cookie) = cookie {
-            self.actions
-                .send_asap(association, &Message::CookieEcho { cookie });
-        }
-        self.actions.notify(match session.last.replace(element) {
-            None => Event::Connected {
-                session: id,
-                element,
-            },
-            Some(old) => Event::FailedOver {
-                session: id,
-                old,
-                new: element,
-                cookie_echoed: cookie.is_some(),
-            },
-        });
-        session.queued = 0;
-        for (ppid, stream, bytes) in session.queue.drain(..) {
-            self.actions.send(association, ppid, stream, bytes);
-        }
-    }
-
-    /// The session that an association to one of `remote` is for. `None`: whoever asked for it has lost interest.
-    fn take_connecting(&mut self, remote: &[SocketAddr]) -> Option<SessionId> {
-        let address = remote
-            .iter()
-            .find(|address| self.connecting.contains_key(address))?;
-        let calls = self.connecting.get_mut(address)?;
-        let taken = calls.take_answered();
-        if calls.is_empty() {
-            self.connecting.remove(address);
-        }
-        taken
-    }
-
-    /// Nobody waits any more for the association that was asked for.
-    fn abandon(&mut self, id: SessionId, remote: SocketAddr) {
-        if let Some(calls) = self.connecting.get_mut(&remote) {
-            calls.abandon(id);
-        }
-    }
-
-    pub(super) fn on_element_connect_failed(&mut self, now: Instant, remote: SocketAddr) {
-        let Some(calls) = self.connecting.get_mut(&remote) else {
+        let max = self.config.max_pool_elements;
+        let session = self
+            .on_control(association)
+            .filter(|session| session.pool_handle.as_bytes() == pool_handle);
+        let Some(session) = session else {
             self.counters.unexpected += 1;
             return;
         };
-        let failed = calls.take_failed();
-        if calls.is_empty() {
-            self.connecting.remove(&remote);
-        }
-        if let Some(id) = failed {
-            self.on_unreachable(now, id);
-        }
-    }
-
-    pub(super) fn on_connect_timeout(&mut self, now: Instant, id: SessionId) {
-        let state = self.sessions.get(&id).map(|session| session.state);
-        if let Some(State::Connecting { remote, .. }) = state {
-            self.abandon(id, remote);
-            self.on_unreachable(now, id);
-        }
-    }
-
-    /// The selected element could not be reached: it is reported once, and the next one is tried (RFC 5352 §3.5).
-    fn on_unreachable(&mut self, now: Instant, id: SessionId) {
-        self.timers.cancel(Timer::Connect(id));
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        let State::Connecting { element, .. } = session.state else {
-            return;
-        };
-        session.state = State::Waiting;
-        session.failed.insert(element);
+        session.preferred = elements
+            .iter()
+            .take(max)
+            .map(|element| element.id)
+            .collect();
         let pool_handle = session.pool_handle.clone();
-        self.report_unreachable(&pool_handle, element);
-        self.seek(now, id);
-    }
-
-    /// The session's association has ended. An element that closed it in order is not unreachable.
-    pub(super) fn on_element_lost(&mut self, now: Instant, association: AssocId, end: End) {
-        let Some(id) = self.by_association.remove(&association) else {
-            return;
-        };
-        let settled = self.config.failover_pause_max;
-        let Some(session) = self.sessions.get_mut(&id) else {
-            return;
-        };
-        let State::Connected { element, since, .. } = session.state else {
-            return;
-        };
-        // One that answered, or lived for a while, was a good one: the search starts from scratch.
-        if session.heard || now.duration_since(since) >= settled {
-            session.failed.clear();
-            session.pause = self.config.failover_pause;
-        }
-        session.state = State::Waiting;
-        session.failed.insert(element);
-        let pool_handle = session.pool_handle.clone();
-        self.actions.notify(Event::Interrupted {
-            session: id,
-            element,
-            closed: end == End::Closed,
-        });
-        match end {
-            End::Closed => self.cache.remove(&pool_handle, element),
-            End::Lost => self.report_unreachable(&pool_handle, element),
-        }
-        self.await_element(now, id);
-        self.seek(now, id);
-    }
-
-    pub(super) fn on_give_up(&mut self, id: SessionId) {
-        let Some(session) = self.remove_session(id) else {
-            return;
-        };
-        if let State::Connecting { remote, .. } = session.state {
-            self.abandon(id, remote);
-        }
-        self.actions.notify(Event::SessionFailed {
-            session: id,
-            error: session.error,
-        });
-    }
-
-    /// The last cookie is kept (RFC 5352 §3.8).
-    pub(super) fn on_cookie(&mut self, id: SessionId, cookie: &[u8]) {
-        if let Some(session) = self.sessions.get_mut(&id) {
-            session.heard = true;
-            session.cookie = Some(Bytes::copy_from_slice(cookie));
+        if self.cache.pool(&pool_handle).is_none() {
+            self.refresh(now, &pool_handle);
         }
     }
 

@@ -1,7 +1,10 @@
 //! The user against hand-made input: each test is a sentence of RFC 5352 or RFC 5356.
 
+mod backoff;
+mod failover;
 mod resolve;
 mod session;
+mod subscribe;
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -23,6 +26,9 @@ const HOME: u64 = 1;
 struct Script {
     user: PoolUser,
     now: Instant,
+    /// How elements are used, and whether the registrar takes subscriptions.
+    transport_use: TransportUse,
+    accepts: bool,
 }
 
 fn pool() -> PoolHandle {
@@ -53,6 +59,8 @@ impl Script {
         Self {
             user: PoolUser::new(config, [2; 32]),
             now: Instant::EPOCH,
+            transport_use: TransportUse::DATA_PLUS_CONTROL,
+            accepts: false,
         }
     }
 
@@ -126,7 +134,7 @@ impl Script {
                 life: 60,
                 user_transport: Transport::Sctp(SctpTransport {
                     port: 7,
-                    transport_use: TransportUse::DATA_PLUS_CONTROL,
+                    transport_use: self.transport_use,
                     addresses: List::Slice(addresses),
                 }),
                 policy: match policy {
@@ -139,7 +147,7 @@ impl Script {
             })
             .collect();
         let message = Message::HandleResolutionResponse {
-            accepted: false,
+            accepted: self.accepts,
             pool_handle,
             policy,
             pool_elements: List::Slice(&elements),
@@ -163,6 +171,31 @@ impl Script {
         self.asap(HOME, &message);
     }
 
+    /// A session with element 1, on association 7; element 2 is there, too.
+    fn connected_session(options: SessionOptions) -> (Self, SessionId) {
+        let mut script = Self::new(|_| {});
+        let opened = script.user.open_with(script.now, &pool(), options);
+        script.connected(HOME, registrar(1));
+        script.answer(Some(Policy::RoundRobin), &[1, 2]);
+        script.connected(7, server(1));
+        script.actions();
+        (script, opened.expect("room"))
+    }
+
+    fn send_failed(&mut self, association: u64, stream: u16, bytes: &[u8]) {
+        self.input(Input::SendFailed {
+            association: AssocId(association),
+            ppid: Ppid(0),
+            stream,
+            bytes,
+        });
+    }
+
+    fn send(&mut self, session: SessionId, bytes: &'static [u8]) {
+        let bytes = Bytes::from_static(bytes);
+        self.user.send(session, Ppid(0), 0, bytes).expect("room");
+    }
+
     /// Lets time pass up to the next timer, and runs it.
     fn wait(&mut self) -> Duration {
         let next = self.user.poll_timeout().expect("a timer runs");
@@ -171,6 +204,23 @@ impl Script {
         self.user.handle_timeout(self.now);
         waited
     }
+}
+
+/// The messages of the application among `actions`: where they go, their streams, and whether they are unordered.
+fn data(actions: &[Action<Event>]) -> Vec<(u64, u16, bool, &[u8])> {
+    actions
+        .iter()
+        .filter_map(|action| match action {
+            Action::Send {
+                association,
+                ppid,
+                stream,
+                unordered,
+                bytes,
+            } if *ppid != Ppid::ASAP => Some((association.0, *stream, *unordered, &bytes[..])),
+            _ => None,
+        })
+        .collect()
 }
 
 /// The ASAP messages among `actions`: where they go, and their type.

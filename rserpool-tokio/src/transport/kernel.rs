@@ -5,7 +5,6 @@ use core::net::{IpAddr, SocketAddr};
 use std::collections::HashMap;
 use std::io;
 
-use bytes::Bytes;
 use rserpool_core::{AssocId, End, Ppid};
 use rserpool_sctp::{
     AssociationId, AssociationState, Family, Inbox, Init, Notification, Received, Rto, Socket,
@@ -14,7 +13,7 @@ use rserpool_udp_sctp::Config;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::{Arrival, MAX_HELD};
+use super::{Arrival, MAX_HELD, Outgoing};
 use crate::{MAX_MESSAGE_SIZE, Options};
 
 mod outbound;
@@ -147,16 +146,12 @@ impl Kernel {
         Ok(())
     }
 
-    pub(super) fn send(
-        &mut self,
-        association: AssocId,
-        (ppid, stream): (Ppid, u16),
-        bytes: &Bytes,
-    ) -> bool {
+    pub(super) fn send(&mut self, association: AssocId, message: &Outgoing) -> bool {
         let Some(known) = self.open.get_mut(&association) else {
             return false;
         };
-        let good = (1..=MAX_MESSAGE_SIZE).contains(&bytes.len()) && stream < known.streams;
+        let length = message.bytes.len();
+        let good = (1..=MAX_MESSAGE_SIZE).contains(&length) && message.stream < known.streams;
         if !good {
             return false;
         }
@@ -164,12 +159,12 @@ impl Kernel {
             // The end that follows says so.
             return true;
         }
-        if known.outbound.bytes + bytes.len() > MAX_HELD {
+        if known.outbound.bytes + length > MAX_HELD {
             tracing::warn!(remote = ?known.remote, "the peer takes no messages; giving it up");
             self.abort(association);
             return false;
         }
-        if known.outbound.push((ppid, stream, bytes.clone())) {
+        if known.outbound.push(message.clone()) {
             self.ports[known.name.0].ready.push_back(association);
         }
         self.queued += 1;
@@ -197,14 +192,25 @@ impl Kernel {
     /// What has come before the end is still told.
     pub(super) fn abort(&mut self, association: AssocId) {
         if let Some(known) = self.open.get_mut(&association) {
-            self.queued -= known.outbound.clear();
             known.outbound.closing = true;
             let (index, id) = known.name;
             if let Err(error) = self.ports[index].socket.get_ref().abort(id) {
                 // It has ended, which is on its way here.
                 tracing::debug!(?association, %error, "not aborted");
             }
+            let unsent = known.outbound.take();
+            self.give_back(association, unsent);
         }
+    }
+
+    /// What waited for an association that has ended goes back.
+    fn give_back(&mut self, association: AssocId, unsent: VecDeque<Outgoing>) {
+        self.queued -= unsent.len();
+        let failed = |message| Arrival::SendFailed {
+            association,
+            message,
+        };
+        self.arrivals.extend(unsent.into_iter().map(failed));
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -267,16 +273,22 @@ impl Kernel {
                 // A fragment is told of only when its association ends, which is told first.
                 Notification::SendFailed {
                     association,
+                    stream,
                     ppid,
                     whole: true,
                     bytes,
                     ..
                 } => {
                     if let Some(&association) = self.names.get(&name(association)) {
+                        let message = Outgoing {
+                            ppid: Ppid(ppid),
+                            stream,
+                            unordered: false,
+                            bytes,
+                        };
                         self.arrivals.push_back(Arrival::SendFailed {
                             association,
-                            ppid: Ppid(ppid),
-                            bytes,
+                            message,
                         });
                     }
                 }
@@ -328,7 +340,8 @@ impl Kernel {
             return;
         };
         if let Some(mut known) = self.open.remove(&association) {
-            self.queued -= known.outbound.clear();
+            let unsent = known.outbound.take();
+            self.give_back(association, unsent);
         }
         self.arrivals
             .push_back(Arrival::Disconnected { association, end });

@@ -3,10 +3,9 @@
 use core::net::{IpAddr, SocketAddr};
 use std::io;
 
-use bytes::Bytes;
 use rserpool_core::{AssocId, Ppid};
 
-use super::Arrival;
+use super::{Arrival, Outgoing};
 use crate::Options;
 
 /// There is none.
@@ -36,7 +35,7 @@ impl Kernel {
         match *self {}
     }
 
-    pub(super) fn send(&mut self, _: AssocId, _: (Ppid, u16), _: &Bytes) -> bool {
+    pub(super) fn send(&mut self, _: AssocId, _: &Outgoing) -> bool {
         match *self {}
     }
 

@@ -6,27 +6,26 @@ use std::collections::HashMap;
 use std::io;
 use std::time::Instant;
 
-use bytes::Bytes;
 use rserpool_core::{AssocId, End, Ppid};
 use rserpool_udp_sctp::{AssociationId, Config, Event, Reason, SendError, Stack, Transmit};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
 
-use super::{Arrival, MAX_HELD};
+use super::{Arrival, MAX_HELD, Outgoing};
 use crate::{MAX_MESSAGE_SIZE, Options};
 
 /// Messages to a peer whose send buffer is full, in order.
 #[derive(Default)]
 struct Held {
-    messages: VecDeque<(Ppid, u16, Bytes)>,
+    messages: VecDeque<Outgoing>,
     bytes: usize,
     /// Whether the association shall close when they are sent.
     closing: bool,
 }
 
 impl Held {
-    fn push(&mut self, message: (Ppid, u16, Bytes)) {
-        self.bytes += message.2.len();
+    fn push(&mut self, message: Outgoing) {
+        self.bytes += message.bytes.len();
         self.messages.push_back(message);
     }
 }
@@ -173,32 +172,26 @@ impl Udp {
 
     /// Sends a message; says whether it was taken. Where the send buffer is full, the message waits for room in it. A peer that
     /// lets too much wait is given up: a message less would be a gap in a reliable stream.
-    pub(super) fn send(
-        &mut self,
-        now: Instant,
-        association: AssocId,
-        (ppid, stream): (Ppid, u16),
-        bytes: &Bytes,
-    ) -> bool {
+    pub(super) fn send(&mut self, now: Instant, association: AssocId, message: &Outgoing) -> bool {
         let Some(&(id, remote)) = self.open.get(&association) else {
             return false;
         };
         if let Some(held) = self.held.get_mut(&association) {
-            if held.bytes + bytes.len() > MAX_HELD {
+            if held.bytes + message.bytes.len() > MAX_HELD {
                 tracing::warn!(%remote, "the peer takes no messages; giving it up");
                 self.abort(now, association);
                 return false;
             }
-            held.push((ppid, stream, bytes.clone()));
+            held.push(message.clone());
             return true;
         }
-        match self.stack.send(now, id, stream, ppid.0, bytes) {
+        match write(&mut self.stack, now, id, message) {
             Ok(()) => true,
-            // The peer has closed it; the end that follows says so. It is no failure that would be one more reason to abort.
-            Err(SendError::Closing) => true,
-            Err(SendError::BufferFull) => {
+            // One that the peer has closed ends soon, and then returns the message. That is no failure that would be a reason to
+            // abort it.
+            Err(SendError::BufferFull | SendError::Closing) => {
                 let held = self.held.entry(association).or_default();
-                held.push((ppid, stream, bytes.clone()));
+                held.push(message.clone());
                 true
             }
             Err(error) => {
@@ -221,11 +214,11 @@ impl Udp {
         let Some(mut held) = self.held.remove(&association) else {
             return;
         };
-        while let Some((ppid, stream, bytes)) = held.messages.pop_front() {
-            match self.stack.send(now, id, stream, ppid.0, &bytes) {
-                Ok(()) | Err(SendError::Closing) => held.bytes -= bytes.len(),
-                Err(SendError::BufferFull) => {
-                    held.messages.push_front((ppid, stream, bytes));
+        while let Some(message) = held.messages.pop_front() {
+            match write(&mut self.stack, now, id, &message) {
+                Ok(()) => held.bytes -= message.bytes.len(),
+                Err(SendError::BufferFull | SendError::Closing) => {
+                    held.messages.push_front(message);
                     self.held.insert(association, held);
                     return;
                 }
@@ -233,8 +226,7 @@ impl Udp {
                     tracing::debug!(?association, %error, "message not sent");
                     self.arrivals.push_back(Arrival::SendFailed {
                         association,
-                        ppid,
-                        bytes,
+                        message,
                     });
                 }
             }
@@ -242,6 +234,16 @@ impl Udp {
         if held.closing {
             self.stack.close(now, id);
         }
+    }
+
+    /// What waited for an association that has ended goes back.
+    fn give_back(&mut self, association: AssocId) {
+        let held = self.held.remove(&association).unwrap_or_default();
+        let failed = |message| Arrival::SendFailed {
+            association,
+            message,
+        };
+        self.arrivals.extend(held.messages.into_iter().map(failed));
     }
 
     /// Closes an association after what waits has been sent.
@@ -298,7 +300,7 @@ impl Udp {
             },
             Event::Disconnected { id, reason } => {
                 self.open.remove(&name(id));
-                self.held.remove(&name(id));
+                self.give_back(name(id));
                 Arrival::Disconnected {
                     association: name(id),
                     end: match reason {
@@ -380,6 +382,16 @@ impl Udp {
             }
         }
     }
+}
+
+/// The stack sends everything in order.
+fn write(
+    stack: &mut Stack,
+    now: Instant,
+    id: AssociationId,
+    message: &Outgoing,
+) -> Result<(), SendError> {
+    stack.send(now, id, message.stream, message.ppid.0, &message.bytes)
 }
 
 /// The machine's name for an association.

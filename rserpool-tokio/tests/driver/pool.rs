@@ -70,6 +70,7 @@ async fn start_element(udp_port: u16) {
                 element
                     .call(move |element, _| element.send(association, ppid, stream, bytes))
                     .await
+                    .unwrap()
                     .unwrap();
             }
         }

@@ -45,6 +45,7 @@ impl Probe {
             association,
             ppid: PPID,
             stream: 3,
+            unordered: false,
             bytes: bytes.into(),
         });
     }

@@ -390,9 +390,18 @@ fn what_cannot_be_sent_to_the_home_ends_it() {
             script.input(Input::SendFailed {
                 association,
                 ppid,
+                stream: 0,
                 bytes: b"x",
             });
-            let expected: &[_] = if aborted {
+            let undelivered = Event::Undelivered {
+                association,
+                ppid,
+                stream: 0,
+                bytes: Bytes::from_static(b"x"),
+            };
+            let expected: &[_] = if ppid != Ppid::ASAP {
+                &[Action::Notify(undelivered)]
+            } else if aborted {
                 &[Action::Abort { association }]
             } else {
                 &[]

@@ -32,16 +32,17 @@ fn data_opens_a_session_and_asap_is_the_control_channel() {
             }),
         ]
     );
-    script
-        .element
-        .send(association, Ppid::ASAP, 0, Bytes::from_static(b"no"));
-    script.element.send(association, Ppid(33), 0, Bytes::new());
-    assert_eq!(
-        script.actions(),
-        [],
-        "neither ASAP's PPID nor an empty message"
-    );
-    script.element.send_cookie(association, b"mine");
+    for (ppid, bytes, error) in [
+        (Ppid::ASAP, &b"no"[..], SendError::ReservedPpid),
+        (Ppid::ENRP, b"no", SendError::ReservedPpid),
+        (Ppid(33), b"", SendError::Empty),
+    ] {
+        let bytes = Bytes::from_static(bytes);
+        let sent = script.element.send(association, ppid, 0, bytes);
+        assert_eq!(sent, Err(error));
+    }
+    assert_eq!(script.actions(), []);
+    assert_eq!(script.element.send_cookie(association, b"mine"), Ok(()));
     assert_eq!(sent(&script.actions()), [(5, 0x0b)]);
     script.disconnected(5);
     assert_eq!(
@@ -122,13 +123,21 @@ fn sessions_are_closed_and_cookies_are_of_bounded_length() {
     let mut script = Script::registered();
     script.connected(5, 8);
     let association = AssocId(5);
-    script.element.send_cookie(association, &[0; 65_000]);
-    script.element.send_cookie(association, &[0; 65_001]);
-    script.element.send_cookie(AssocId(6), b"nobody");
+    for (to, length, result) in [
+        (5, 65_000, Ok(())),
+        (5, 65_001, Err(CookieError::TooLong)),
+        (6, 1, Err(CookieError::UnknownAssociation)),
+    ] {
+        let cookie = vec![0; length];
+        assert_eq!(script.element.send_cookie(AssocId(to), &cookie), result);
+    }
     assert_eq!(sent(&script.actions()), [(5, 0x0b)]);
     let bytes = Bytes::from_static(b"pong");
-    script.element.send(association, Ppid(33), 1, bytes.clone());
-    script.element.send(AssocId(6), Ppid(33), 1, bytes.clone());
+    for (to, result) in [(5, Ok(())), (6, Err(SendError::UnknownAssociation))] {
+        let pong = bytes.clone();
+        let sent = script.element.send(AssocId(to), Ppid(33), 1, pong);
+        assert_eq!(sent, result);
+    }
     script.element.close(association);
     script.element.close(AssocId(6));
     let (ppid, stream) = (Ppid(33), 1);
@@ -139,6 +148,7 @@ fn sessions_are_closed_and_cookies_are_of_bounded_length() {
                 association,
                 ppid,
                 stream,
+                unordered: false,
                 bytes,
             },
             Action::Disconnect { association },
@@ -172,4 +182,159 @@ fn an_error_is_never_answered_with_an_error() {
         script.actions(),
         [Action::Notify(Event::ErrorReported { causes })]
     );
+}
+
+fn card<'a>(elements: &'a [WireElement<'a>]) -> Message<'a> {
+    Message::BusinessCard {
+        pool_handle: POOL,
+        pool_elements: List::Slice(elements),
+    }
+}
+
+fn member(id: u32) -> WireElement<'static> {
+    WireElement {
+        id: PeId(id),
+        home_id: ServerId(1),
+        life: 60,
+        user_transport: Transport::Udp {
+            port: 7,
+            address: address(8).ip(),
+        },
+        policy: Policy::RoundRobin,
+        asap_transport: None,
+    }
+}
+
+#[test]
+fn a_business_card_goes_to_users_when_they_begin_and_when_it_changes() {
+    // RFC 5352 §3.9
+    let mut script = Script::registered();
+    let first = [member(2), member(3)];
+    assert_eq!(script.element.set_business_card(&first), Ok(()));
+    script.connected(5, 8);
+    script.connected(6, 8);
+    assert_eq!(
+        script.actions(),
+        [],
+        "who has said nothing may be a registrar"
+    );
+    let data = |script: &mut Script, association| {
+        script.input(Input::Message {
+            association: AssocId(association),
+            ppid: Ppid(33),
+            stream: 0,
+            bytes: b"hello",
+        });
+    };
+    data(&mut script, 5);
+    data(&mut script, 5);
+    let actions = script.actions();
+    assert_eq!(sent(&actions), [(5, 0x0d)], "once");
+    let Action::Send { bytes, .. } = &actions[1] else {
+        panic!("{actions:?}");
+    };
+    assert_eq!(asap::decode(bytes).expect("ours").message, card(&first));
+    assert_eq!(script.element.set_business_card(&[member(3)]), Ok(()));
+    assert_eq!(sent(&script.actions()), [(5, 0x0d)]);
+    let many = vec![member(1); 2000];
+    assert_eq!(
+        script.element.set_business_card(&many),
+        Err(CardError::TooLong)
+    );
+    data(&mut script, 6);
+    assert_eq!(sent(&script.actions()), [(6, 0x0d)], "the old one stands");
+    assert_eq!(script.element.set_business_card(&[]), Ok(()));
+    script.connected(7, 8);
+    data(&mut script, 7);
+    assert_eq!(sent(&script.actions()), []);
+}
+
+#[test]
+fn a_user_that_is_an_element_says_so() {
+    // RFC 5352 §3.9 BC2
+    let mut script = Script::registered();
+    script.connected(5, 8);
+    script.asap(5, &card(&vec![member(2); 200]));
+    let association = AssocId(5);
+    let opened = Action::Notify(Event::SessionOpened { association });
+    let told = Action::Notify(Event::BusinessCard {
+        association,
+        pool_handle: PoolHandle::from(POOL),
+        elements: vec![(&member(2)).into(); 128],
+    });
+    assert_eq!(script.actions(), [opened, told]);
+}
+
+#[test]
+fn a_transport_for_data_only_has_no_control_channel() {
+    // RFC 5352 §3.8, §3.9: nothing goes out, and what comes all the same is ignored.
+    let mut script = Script::new(&[], |config| {
+        config.user_transport = TransportBuf::from(&Transport::Sctp(SctpTransport {
+            port: 7,
+            transport_use: TransportUse::DATA_ONLY,
+            addresses: List::Slice(&[address(9).ip()]),
+        }));
+    });
+    script.connected(5, 8);
+    let cookie = script.element.send_cookie(AssocId(5), b"state");
+    assert_eq!(cookie, Err(CookieError::NoControlChannel));
+    let own = script.element.set_business_card(&[member(2)]);
+    assert_eq!(own, Err(CardError::NoControlChannel));
+    script.asap(5, &Message::CookieEcho { cookie: b"state" });
+    script.asap(5, &card(&[member(2)]));
+    assert_eq!(script.actions(), []);
+    assert_eq!(script.element.counters().unexpected, 2);
+}
+
+#[test]
+fn a_message_may_go_unordered() {
+    // RFC 5352 §6.5.5
+    let mut script = Script::registered();
+    script.connected(5, 8);
+    let association = AssocId(5);
+    let bytes = Bytes::from_static(b"now");
+    let sent = script
+        .element
+        .send_unordered(association, Ppid(33), 2, bytes.clone());
+    assert_eq!(sent, Ok(()));
+    let send = Action::Send {
+        association,
+        ppid: Ppid(33),
+        stream: 2,
+        unordered: true,
+        bytes,
+    };
+    assert_eq!(script.actions(), [send]);
+}
+
+#[test]
+fn what_could_not_be_delivered_comes_back_to_the_application() {
+    // RFC 5352 §6.7
+    let mut script = Script::registered();
+    script.connected(5, 8);
+    for (association, ppid, told) in [
+        (5, Ppid(33), true),
+        (5, Ppid::ASAP, false),
+        (6, Ppid(33), false),
+    ] {
+        let association = AssocId(association);
+        script.input(Input::SendFailed {
+            association,
+            ppid,
+            stream: 2,
+            bytes: b"lost",
+        });
+        let undelivered = Event::Undelivered {
+            association,
+            ppid,
+            stream: 2,
+            bytes: Bytes::from_static(b"lost"),
+        };
+        let expected: &[_] = if told {
+            &[Action::Notify(undelivered)]
+        } else {
+            &[]
+        };
+        assert_eq!(script.actions(), expected);
+    }
 }

@@ -49,6 +49,7 @@ fn a_keep_alive_that_cannot_be_sent_removes_the_element() {
     script.input(Input::SendFailed {
         association: AssocId(association),
         ppid: Ppid::ASAP,
+        stream: 0,
         bytes: &bytes,
     });
     assert_eq!(removed(&script.actions()), [(1, Removal::Unreachable)]);
@@ -306,6 +307,7 @@ fn what_could_not_be_sent_condemns_only_the_element_that_was_asked() {
         script.input(Input::SendFailed {
             association: AssocId(association),
             ppid: Ppid::ASAP,
+            stream: 0,
             bytes: &message.to_bytes().expect("short"),
         });
         let ids: Vec<_> = removed(&script.actions()).iter().map(|it| it.0).collect();
@@ -316,6 +318,7 @@ fn what_could_not_be_sent_condemns_only_the_element_that_was_asked() {
     script.input(Input::SendFailed {
         association: AssocId(3),
         ppid: Ppid::ASAP,
+        stream: 0,
         bytes: &question(POOL, None).to_bytes().expect("short"),
     });
     assert_eq!(script.count(), 1);

@@ -207,7 +207,12 @@ fn a_pool_with_ever_new_elements_is_left_alone_for_a_while() {
 
 #[test]
 fn a_session_that_was_good_begins_its_search_from_scratch() {
-    for (heard, lived, fresh) in [(true, 0, true), (false, 10, true), (false, 9, false)] {
+    for (heard, lived, fresh) in [
+        (true, 0, false),
+        (true, 1, true),
+        (false, 10, true),
+        (false, 9, false),
+    ] {
         let (mut script, _) = Script::session(|config| config.stale_cache_value = Duration::MAX);
         script.answer(Some(Policy::RoundRobin), &[1, 2]);
         script.input(Input::ConnectFailed { remote: server(1) });
@@ -244,26 +249,14 @@ fn a_failed_call_is_that_of_the_session_that_has_lost_interest() {
 }
 
 #[test]
-fn an_element_that_takes_no_message_is_left() {
-    // RFC 5352 §3.5, §3.7.1
+fn a_registrar_that_takes_no_message_is_left() {
+    // RFC 5352 §3.7.1
     let (mut script, _) = Script::session(|_| {});
-    script.answer(None, &[1]);
-    script.connected(7, server(1));
-    script.actions();
-    for (association, aborted) in [(7, true), (HOME, true), (99, false)] {
-        let association = AssocId(association);
-        script.input(Input::SendFailed {
-            association,
-            ppid: Ppid(0),
-            bytes: b"x",
-        });
-        let expected: &[_] = if aborted {
-            &[Action::Abort { association }]
-        } else {
-            &[]
-        };
-        assert_eq!(script.actions(), expected);
-    }
+    script.send_failed(99, 0, b"x");
+    assert_eq!(script.actions(), []);
+    script.send_failed(HOME, 0, b"x");
+    let association = AssocId(HOME);
+    assert_eq!(script.actions(), [Action::Abort { association }]);
 }
 
 #[test]

@@ -6,13 +6,12 @@
 use alloc::collections::VecDeque;
 use std::io;
 
-use bytes::Bytes;
-use rserpool_core::{AssocId, Ppid};
+use rserpool_core::AssocId;
 use rserpool_sctp::cmsg::SendInfo;
 use rserpool_sctp::{Message, Socket};
 use tokio::io::Interest;
 
-use super::{Arrival, Kernel, KernelName, Port, close};
+use super::{Arrival, Kernel, KernelName, Outgoing, Port, close};
 
 /// The part of the send buffer that an association is given at once: one in so many.
 pub(super) const SHARE: usize = 4;
@@ -20,7 +19,7 @@ pub(super) const SHARE: usize = 4;
 /// What waits for an association.
 #[derive(Default)]
 pub(super) struct Outbound {
-    messages: VecDeque<(Ppid, u16, Bytes)>,
+    messages: VecDeque<Outgoing>,
     pub(super) bytes: usize,
     /// What the kernel has been given since everything was acknowledged.
     given: usize,
@@ -32,8 +31,8 @@ pub(super) struct Outbound {
 
 impl Outbound {
     /// Adds a message; says whether its port must be told.
-    pub(super) fn push(&mut self, message: (Ppid, u16, Bytes)) -> bool {
-        self.bytes += message.2.len();
+    pub(super) fn push(&mut self, message: Outgoing) -> bool {
+        self.bytes += message.bytes.len();
         self.messages.push_back(message);
         // One that waits for its peer is told when that is over.
         self.messages.len() == 1 && self.list()
@@ -47,12 +46,10 @@ impl Outbound {
         self.messages.is_empty()
     }
 
-    /// Drops everything; says how many messages.
-    pub(super) fn clear(&mut self) -> usize {
+    /// Takes everything.
+    pub(super) fn take(&mut self) -> VecDeque<Outgoing> {
         self.bytes = 0;
-        let count = self.messages.len();
-        self.messages.clear();
-        count
+        core::mem::take(&mut self.messages)
     }
 }
 
@@ -60,7 +57,7 @@ impl Outbound {
 struct Next {
     association: AssocId,
     name: KernelName,
-    message: (Ppid, u16, Bytes),
+    message: Outgoing,
     /// Whether it uses up its share.
     last: bool,
 }
@@ -106,8 +103,8 @@ impl Kernel {
                 && outbound.given < port.share
                 && let Some(message) = outbound.messages.pop_front()
             {
-                outbound.bytes -= message.2.len();
-                outbound.given += message.2.len();
+                outbound.bytes -= message.bytes.len();
+                outbound.given += message.bytes.len();
                 self.queued -= 1;
                 batch.push(Next {
                     association,
@@ -161,11 +158,9 @@ impl Kernel {
         let association = failed.association;
         tracing::debug!(?association, %error, "message not sent");
         if error.kind() != io::ErrorKind::BrokenPipe {
-            let (ppid, _, bytes) = failed.message;
             self.arrivals.push_back(Arrival::SendFailed {
                 association,
-                ppid,
-                bytes,
+                message: failed.message,
             });
         }
     }
@@ -176,7 +171,7 @@ impl Kernel {
             return;
         };
         let (outbound, port) = (&mut known.outbound, &mut self.ports[known.name.0]);
-        let length = unsent.message.2.len();
+        let length = unsent.message.bytes.len();
         outbound.given -= length.min(outbound.given);
         outbound.bytes += length;
         outbound.messages.push_front(unsent.message);
@@ -196,17 +191,16 @@ impl Kernel {
 
 impl Next {
     fn as_message(&self) -> Message<'_> {
-        let (ppid, stream, bytes) = &self.message;
         Message {
             info: SendInfo {
                 association: self.name.1,
-                stream: *stream,
-                ppid: ppid.0,
-                unordered: false,
+                stream: self.message.stream,
+                ppid: self.message.ppid.0,
+                unordered: self.message.unordered,
                 sack_immediately: self.last,
                 context: 0,
             },
-            bytes,
+            bytes: &self.message.bytes,
         }
     }
 }
