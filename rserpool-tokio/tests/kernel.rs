@@ -10,9 +10,14 @@ mod flow;
 mod life;
 #[path = "kernel/pool.rs"]
 mod pool;
-#[path = "driver/probe.rs"]
+#[path = "../../rserpool-driver/tests/suite/probe.rs"]
 #[expect(dead_code, reason = "some of it is for SCTP over UDP")]
 mod probe;
+#[path = "driver/runtime.rs"]
+#[expect(dead_code, reason = "some of it is for the suite of all drivers")]
+mod runtime;
+#[path = "../../rserpool-driver/tests/suite/scope.rs"]
+mod scope;
 
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicU16, Ordering};

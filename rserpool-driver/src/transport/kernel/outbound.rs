@@ -10,9 +10,9 @@ use bytes::Bytes;
 use rserpool_core::{AssocId, Ppid};
 use rserpool_sctp::cmsg::SendInfo;
 use rserpool_sctp::{Message, Socket};
-use tokio::io::Interest;
 
 use super::{Arrival, Kernel, KernelName, Port, close};
+use crate::{Interest, Runtime, SctpSocket};
 
 /// The part of the send buffer that an association is given at once: one in so many.
 pub(super) const SHARE: usize = 4;
@@ -65,7 +65,7 @@ struct Next {
     last: bool,
 }
 
-impl Kernel {
+impl<R: Runtime> Kernel<R> {
     /// Everything has been acknowledged.
     pub(super) fn on_dry(&mut self, name: KernelName) {
         let Some(association) = self.names.get(&name) else {
@@ -211,12 +211,12 @@ impl Next {
     }
 }
 
-impl Port {
+impl<R: Runtime> Port<R> {
     /// Where the socket is known to be full, it is asked all the same: one association may have room where another has none, if
     /// the system is set so (`net.sctp.sndbuf_policy`).
     fn send(&self, messages: &[Message<'_>]) -> io::Result<usize> {
         let mut asked = false;
-        let result = self.socket.try_io(Interest::WRITABLE, |socket| {
+        let result = self.socket.try_io(Interest::Writable, |socket| {
             asked = true;
             socket.send(messages)
         });
