@@ -54,21 +54,25 @@ fn a_call_that_is_given_up_is_done_whole_or_not_at_all() {
 }
 
 #[test]
-fn the_deadline_of_a_machine_is_kept() {
+fn the_deadline_of_a_machine_is_kept_however_it_moves() {
     block_on(async {
         let mut peer = Peer::start(&user(LOCALHOST, 9899));
-        let deadline = peer
-            .handle
-            .call(|probe, now| {
-                let deadline = now + Duration::from_millis(20);
+        let mut deadline = Instant::EPOCH;
+        for wait in [3_600_000, 20, 40] {
+            let set = peer.handle.call(move |probe, now| {
+                let deadline = now + Duration::from_millis(wait);
                 probe.deadline = Some(deadline);
                 deadline
-            })
-            .await
-            .expect("the endpoint runs");
-        match peer.next().await {
-            Seen::Timeout(now) => assert!(now >= deadline),
-            other => panic!("{other:?}"),
+            });
+            deadline = set.await.expect("the endpoint runs");
+        }
+        loop {
+            match peer.next().await {
+                Seen::Timeout(now) if now >= deadline => break,
+                // On a busy machine the one before may have come first.
+                Seen::Timeout(_) => {}
+                other => panic!("{other:?}"),
+            }
         }
     });
 }

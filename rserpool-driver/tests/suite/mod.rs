@@ -5,6 +5,8 @@
 //! that nobody waits for, `start` an endpoint, `sleep` waits.
 
 mod flow;
+#[cfg(target_os = "linux")]
+mod kernel;
 mod life;
 mod multicast;
 mod pool;
