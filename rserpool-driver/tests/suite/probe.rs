@@ -13,7 +13,7 @@ use crate::runtime::driver::{Bound, Events, Handle, Options, TransportKind};
 use crate::runtime::{sleep, start};
 
 /// Nothing takes longer, also on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// The SCTP port of those who are called.
 pub(crate) const PORT: u16 = 4000;
 pub(crate) const PPID: Ppid = Ppid(77);

@@ -90,8 +90,8 @@ async fn echo(handle: Handle<PoolElement>, mut events: Events<element::Event>) {
 
 /// A user with a session.
 pub(crate) struct User {
-    pub(crate) handle: Handle<PoolUser>,
-    pub(crate) events: Events<user::Event>,
+    handle: Handle<PoolUser>,
+    events: Events<user::Event>,
     session: SessionId,
 }
 
