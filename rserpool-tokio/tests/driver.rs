@@ -1,14 +1,38 @@
-//! The driver on real sockets: a machine that does what it is told on one side, and the same on the other.
+//! The suite of all drivers on tokio.
 
 extern crate alloc;
 
-#[path = "driver/flow.rs"]
-mod flow;
-#[path = "driver/life.rs"]
-mod life;
-#[path = "driver/multicast.rs"]
-mod multicast;
-#[path = "driver/pool.rs"]
-mod pool;
-#[path = "driver/probe.rs"]
-mod probe;
+#[path = "../../rserpool-driver/tests/suite/mod.rs"]
+mod suite;
+
+mod runtime {
+    use core::time::Duration;
+
+    use rserpool_core::Machine;
+    pub(crate) use rserpool_tokio as driver;
+    use rserpool_tokio::{Endpoint, Events, Handle};
+
+    pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime can be had")
+            .block_on(future)
+    }
+
+    pub(crate) fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(future);
+    }
+
+    pub(crate) fn start<M>(endpoint: Endpoint<M>) -> (Handle<M>, Events<M::Event>)
+    where
+        M: Machine + Send + 'static,
+        M::Event: Send,
+    {
+        endpoint.spawn()
+    }
+
+    pub(crate) async fn sleep(time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+}

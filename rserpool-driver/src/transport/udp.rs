@@ -9,10 +9,9 @@ use std::time::Instant;
 use rserpool_core::{AssocId, End, Ppid};
 use rserpool_udp_sctp::{AssociationId, Config, Event, Reason, SendError, Stack, Transmit};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::UdpSocket;
 
 use super::{Arrival, MAX_HELD, Outgoing};
-use crate::{MAX_MESSAGE_SIZE, Options};
+use crate::{Interest, MAX_MESSAGE_SIZE, Options, Runtime, UdpSocket, Watched};
 
 /// Messages to a peer whose send buffer is full, in order.
 #[derive(Default)]
@@ -31,8 +30,8 @@ impl Held {
 }
 
 /// The transport of one endpoint.
-pub(crate) struct Udp {
-    socket: UdpSocket,
+pub(crate) struct Udp<R: Runtime> {
+    socket: R::Udp,
     local: SocketAddr,
     stack: Stack,
     sctp_port: Option<u16>,
@@ -52,7 +51,7 @@ pub(crate) struct Udp {
     unread: usize,
 }
 
-impl Udp {
+impl<R: Runtime> Udp<R> {
     /// The longest UDP payload.
     const MAX_DATAGRAM: usize = 65_536;
     /// How many datagrams are taken from the socket before anything else gets its turn.
@@ -66,7 +65,7 @@ impl Udp {
 
     /// Binds the one address that SCTP over UDP has.
     pub(super) fn bind(
-        options: &Options,
+        options: &Options<R>,
         addresses: &[IpAddr],
         seed: [u8; 32],
     ) -> io::Result<Self> {
@@ -80,7 +79,7 @@ impl Udp {
         Self::over(socket, options, seed)
     }
 
-    fn over(socket: UdpSocket, options: &Options, seed: [u8; 32]) -> io::Result<Self> {
+    fn over(socket: std::net::UdpSocket, options: &Options<R>, seed: [u8; 32]) -> io::Result<Self> {
         let local = socket.local_addr()?;
         let mut config = Config::default();
         config.udp_port = options.peer_udp_port;
@@ -92,7 +91,7 @@ impl Udp {
         let span = Self::EPHEMERAL.end() - Self::EPHEMERAL.start();
         let start = u16::from_be_bytes([seed[0], seed[1]]) % span;
         Ok(Self {
-            socket,
+            socket: R::Udp::watch(socket)?,
             local,
             stack,
             sctp_port: options.sctp_port,
@@ -348,14 +347,9 @@ impl Udp {
 
     /// Waits until the socket can be read, or takes what could not be sent.
     pub(super) async fn ready(&self, room: bool) -> io::Result<()> {
-        match (self.reads(room), self.blocked.is_some()) {
-            (true, true) => tokio::select! {
-                result = self.socket.readable() => result,
-                result = self.socket.writable() => result,
-            },
-            (true, false) => self.socket.readable().await,
-            (false, true) => self.socket.writable().await,
-            (false, false) => core::future::pending().await,
+        match Interest::of(self.reads(room), self.blocked.is_some()) {
+            Some(interest) => self.socket.ready(interest).await,
+            None => core::future::pending().await,
         }
     }
 
@@ -400,7 +394,7 @@ fn name(id: AssociationId) -> AssocId {
 }
 
 /// Binds a UDP socket with room for bursts: 64 KiB messages are many datagrams.
-fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
+fn bind_udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     const BUFFER: usize = 4 << 20;
     let socket = Socket::new(
         Domain::for_address(address),
@@ -412,5 +406,5 @@ fn bind_udp(address: SocketAddr) -> io::Result<UdpSocket> {
     let _ = socket.set_send_buffer_size(BUFFER);
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    UdpSocket::from_std(socket.into())
+    Ok(socket.into())
 }

@@ -1,12 +1,13 @@
 //! Where a machine's endpoint sits.
 
+use core::marker::PhantomData;
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 use std::io;
 
 use rserpool_core::{ASAP_PORT, Dialect, ENRP_PORT};
 
-use crate::driver::Bound;
+use crate::{Bound, Runtime};
 
 /// The UDP port of SCTP over UDP (RFC 6951 §4).
 const SCTP_OVER_UDP_PORT: u16 = 9899;
@@ -36,7 +37,7 @@ impl core::fmt::Display for TransportKind {
 /// Where an endpoint sits.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Options {
+pub struct Options<R: Runtime> {
     /// What carries SCTP.
     pub transport: TransportKind,
     /// The local addresses, the preferred one first; SCTP over UDP has one. None takes the first loopback address from
@@ -59,9 +60,10 @@ pub struct Options {
     pub event_capacity: usize,
     /// How long the associations have to close in order when the endpoint ends (2 s); then they are left as they are.
     pub closing_timeout: Duration,
+    runtime: PhantomData<fn() -> R>,
 }
 
-impl Options {
+impl<R: Runtime> Options<R> {
     fn new(udp_port: u16, sctp_port: Option<u16>) -> Self {
         Self {
             transport: TransportKind::Auto,
@@ -74,6 +76,7 @@ impl Options {
             multicast: None,
             event_capacity: 1024,
             closing_timeout: Duration::from_secs(2),
+            runtime: PhantomData,
         }
     }
 
@@ -96,8 +99,8 @@ impl Options {
         Self::new(0, None)
     }
 
-    /// Binds the endpoint, before its machine is made. It must be called within a tokio runtime.
-    pub fn bind(&self) -> io::Result<Bound> {
+    /// Binds the endpoint, before its machine is made. With tokio, it must be called within the runtime.
+    pub fn bind(&self) -> io::Result<Bound<R>> {
         Bound::new(self)
     }
 

@@ -9,8 +9,9 @@ use rserpool_core::{Action, Input, Instant, Machine};
 use tokio::sync::{mpsc, watch};
 
 use crate::multicast::Groups;
+use crate::runtime::Alarm;
 use crate::transport::{Arrival, Outgoing, Transport};
-use crate::{Options, TransportKind, seed};
+use crate::{Options, Runtime, Spawn, TransportKind, seed};
 
 type Command<M> = Box<dyn FnOnce(&mut M, Instant) + Send>;
 
@@ -66,15 +67,15 @@ impl<M> Handle<M> {
 }
 
 /// An endpoint without a machine: its address is known, which a machine's configuration may need.
-pub struct Bound {
-    transport: Transport,
-    groups: Groups,
+pub struct Bound<R: Runtime> {
+    transport: Transport<R>,
+    groups: Groups<R>,
     event_capacity: usize,
     closing: Duration,
 }
 
-impl Bound {
-    pub(crate) fn new(options: &Options) -> io::Result<Self> {
+impl<R: Runtime> Bound<R> {
+    pub(crate) fn new(options: &Options<R>) -> io::Result<Self> {
         let transport = Transport::bind(options, seed()?)?;
         let local = transport.local();
         if transport.addresses().iter().any(|ip| !ip.is_loopback()) {
@@ -108,7 +109,7 @@ impl Bound {
     }
 
     /// Gives the endpoint its machine. The machine's time begins now, at [`Instant::EPOCH`].
-    pub fn drive<M: Machine>(self, machine: M) -> Endpoint<M> {
+    pub fn drive<M: Machine>(self, machine: M) -> Endpoint<M, R> {
         Endpoint {
             machine,
             transport: self.transport,
@@ -122,10 +123,10 @@ impl Bound {
 }
 
 /// A machine with its transport.
-pub struct Endpoint<M: Machine> {
+pub struct Endpoint<M: Machine, R: Runtime> {
     machine: M,
-    transport: Transport,
-    groups: Groups,
+    transport: Transport<R>,
+    groups: Groups<R>,
     epoch: std::time::Instant,
     event_capacity: usize,
     closing: Duration,
@@ -133,18 +134,22 @@ pub struct Endpoint<M: Machine> {
     waiting: VecDeque<M::Event>,
 }
 
-impl<M> Endpoint<M>
+impl<M, R> Endpoint<M, R>
 where
     M: Machine + Send + 'static,
     M::Event: Send,
+    R: Runtime,
 {
     /// How many commands may wait for the driver.
     const COMMANDS: usize = 1024;
 
     /// Runs the endpoint in a task of its own until the last handle is dropped.
-    pub fn spawn(self) -> (Handle<M>, Events<M::Event>) {
+    pub fn spawn(self) -> (Handle<M>, Events<M::Event>)
+    where
+        R: Spawn,
+    {
         let (handle, events, run) = self.into_parts();
-        tokio::spawn(run);
+        R::spawn(run);
         (handle, events)
     }
 
@@ -170,6 +175,7 @@ where
         is_full: watch::Sender<bool>,
     ) {
         let mut announcement = vec![0; usize::from(u16::MAX)];
+        let mut alarm = Alarm::<R>::new();
         loop {
             self.settle(&events);
             is_full.send_if_modified(|full| {
@@ -210,7 +216,7 @@ where
                     // Nobody reads them any more.
                     Err(_) => self.waiting.clear(),
                 },
-                () = sleep_until(deadline) => {}
+                () = alarm.wait(deadline) => {}
             }
             self.handle_timeouts();
         }
@@ -219,6 +225,7 @@ where
     /// Closes all associations in order, and waits for it within bounds.
     async fn close(mut self) {
         let end = std::time::Instant::now() + self.closing;
+        let mut alarm = Alarm::<R>::new();
         self.transport.close_all(std::time::Instant::now());
         while self.transport.is_open() && std::time::Instant::now() < end {
             self.transport.flush();
@@ -230,7 +237,7 @@ where
                     }
                     self.transport.receive(std::time::Instant::now(), true);
                 }
-                () = sleep_until(Some(deadline)) => {
+                () = alarm.wait(Some(deadline)) => {
                     self.transport.handle_timeout(std::time::Instant::now());
                 }
             }
@@ -361,12 +368,5 @@ where
             },
         };
         self.machine.handle_input(now, input);
-    }
-}
-
-async fn sleep_until(deadline: Option<std::time::Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-        None => core::future::pending().await,
     }
 }

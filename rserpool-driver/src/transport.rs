@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use rserpool_core::{AssocId, End, Ppid};
 
-use crate::options::{Options, TransportKind};
+use crate::{Options, Runtime, TransportKind};
 
 #[cfg(target_os = "linux")]
 mod kernel;
@@ -58,9 +58,9 @@ pub(crate) struct Outgoing {
 }
 
 /// The transport of one endpoint.
-pub(crate) enum Transport {
-    Udp(Box<Udp>),
-    Kernel(Box<Kernel>),
+pub(crate) enum Transport<R: Runtime> {
+    Udp(Box<Udp<R>>),
+    Kernel(Box<Kernel<R>>),
 }
 
 /// Does the same with either transport.
@@ -73,13 +73,13 @@ macro_rules! either {
     };
 }
 
-impl Transport {
+impl<R: Runtime> Transport<R> {
     /// Binds the local addresses, or the first loopback address that is free.
-    pub(crate) fn bind(options: &Options, seed: [u8; 32]) -> io::Result<Self> {
+    pub(crate) fn bind(options: &Options<R>, seed: [u8; 32]) -> io::Result<Self> {
         match options.transport {
             TransportKind::Udp => Self::udp(options, seed),
             TransportKind::Kernel => Self::kernel(options),
-            TransportKind::Auto => match Kernel::probe() {
+            TransportKind::Auto => match Kernel::<R>::probe() {
                 Ok(()) => Self::kernel(options),
                 Err(error) => {
                     tracing::debug!(%error, "no kernel SCTP");
@@ -89,12 +89,12 @@ impl Transport {
         }
     }
 
-    fn udp(options: &Options, seed: [u8; 32]) -> io::Result<Self> {
+    fn udp(options: &Options<R>, seed: [u8; 32]) -> io::Result<Self> {
         let udp = first_free(options, |addresses| Udp::bind(options, addresses, seed))?;
         Ok(Self::Udp(Box::new(udp)))
     }
 
-    fn kernel(options: &Options) -> io::Result<Self> {
+    fn kernel(options: &Options<R>) -> io::Result<Self> {
         let kernel = first_free(options, |addresses| Kernel::bind(options, addresses))?;
         Ok(Self::Kernel(Box::new(kernel)))
     }
@@ -210,8 +210,8 @@ impl Transport {
 }
 
 /// Binds the addresses that were asked for, or the first loopback address that is free.
-fn first_free<T>(
-    options: &Options,
+fn first_free<T, R: Runtime>(
+    options: &Options<R>,
     mut bind: impl FnMut(&[IpAddr]) -> io::Result<T>,
 ) -> io::Result<T> {
     let mut last = io::Error::new(io::ErrorKind::AddrInUse, "no loopback address is free");

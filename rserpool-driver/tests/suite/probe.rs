@@ -8,11 +8,12 @@ use std::net::UdpSocket;
 
 use bytes::Bytes;
 use rserpool_core::{Action, AssocId, End, Input, Instant, Machine, Ppid};
-use rserpool_tokio::{Bound, Events, Handle, Options, TransportKind};
-use tokio::time::timeout;
+
+use crate::runtime::driver::{Bound, Events, Handle, Options, TransportKind};
+use crate::runtime::{sleep, start};
 
 /// Nothing takes longer, also on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(20);
 /// The SCTP port of those who are called.
 pub(crate) const PORT: u16 = 4000;
 pub(crate) const PPID: Ppid = Ppid(77);
@@ -106,7 +107,7 @@ impl Peer {
 
     pub(crate) fn over(bound: Bound) -> Self {
         let local = bound.local();
-        let (handle, events) = bound.drive(Probe::default()).spawn();
+        let (handle, events) = start(bound.drive(Probe::default()));
         Self {
             handle,
             events,
@@ -138,9 +139,8 @@ impl Peer {
     }
 
     pub(crate) async fn next(&mut self) -> Seen {
-        timeout(PATIENCE, self.events.recv())
+        within_patience(self.events.recv())
             .await
-            .expect("an event comes in time")
             .expect("the endpoint runs")
     }
 
@@ -190,6 +190,17 @@ impl Pair {
             called,
         }
     }
+}
+
+/// What comes of the future, in time.
+pub(crate) async fn within_patience<T>(future: impl Future<Output = T>) -> T {
+    let late = async {
+        sleep(PATIENCE).await;
+        None
+    };
+    futures_lite::future::or(async { Some(future.await) }, late)
+        .await
+        .expect("it ends in time")
 }
 
 /// The options of one who calls.

@@ -9,9 +9,9 @@ use std::io;
 use rserpool_core::AssocId;
 use rserpool_sctp::cmsg::SendInfo;
 use rserpool_sctp::{Message, Socket};
-use tokio::io::Interest;
 
 use super::{Arrival, Kernel, KernelName, Outgoing, Port, close};
+use crate::{Interest, Runtime, SctpSocket};
 
 /// The part of the send buffer that an association is given at once: one in so many.
 pub(super) const SHARE: usize = 4;
@@ -62,7 +62,7 @@ struct Next {
     last: bool,
 }
 
-impl Kernel {
+impl<R: Runtime> Kernel<R> {
     /// Everything has been acknowledged.
     pub(super) fn on_dry(&mut self, name: KernelName) {
         let Some(association) = self.names.get(&name) else {
@@ -205,12 +205,12 @@ impl Next {
     }
 }
 
-impl Port {
+impl<R: Runtime> Port<R> {
     /// Where the socket is known to be full, it is asked all the same: one association may have room where another has none, if
     /// the system is set so (`net.sctp.sndbuf_policy`).
     fn send(&self, messages: &[Message<'_>]) -> io::Result<usize> {
         let mut asked = false;
-        let result = self.socket.try_io(Interest::WRITABLE, |socket| {
+        let result = self.socket.try_io(Interest::Writable, |socket| {
             asked = true;
             socket.send(messages)
         });

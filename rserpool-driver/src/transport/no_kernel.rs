@@ -1,17 +1,19 @@
 //! Systems without the SCTP of Linux: there is no such transport.
 
+use core::convert::Infallible;
+use core::marker::PhantomData;
 use core::net::{IpAddr, SocketAddr};
 use std::io;
 
 use rserpool_core::{AssocId, Ppid};
 
 use super::{Arrival, Outgoing};
-use crate::Options;
+use crate::{Options, Runtime};
 
 /// There is none.
-pub(crate) enum Kernel {}
+pub(crate) struct Kernel<R>(Infallible, PhantomData<fn() -> R>);
 
-impl Kernel {
+impl<R: Runtime> Kernel<R> {
     pub(super) fn probe() -> io::Result<()> {
         Err(io::Error::new(
             io::ErrorKind::Unsupported,
@@ -19,59 +21,59 @@ impl Kernel {
         ))
     }
 
-    pub(super) fn bind(_: &Options, _: &[IpAddr]) -> io::Result<Self> {
+    pub(super) fn bind(_: &Options<R>, _: &[IpAddr]) -> io::Result<Self> {
         Self::probe().and(Err(io::ErrorKind::Unsupported.into()))
     }
 
     pub(super) fn addresses(&self) -> &[IpAddr] {
-        match *self {}
+        match self.0 {}
     }
 
     pub(super) fn local(&self) -> SocketAddr {
-        match *self {}
+        match self.0 {}
     }
 
     pub(super) fn connect(&mut self, _: Ppid, _: &[SocketAddr]) {
-        match *self {}
+        match self.0 {}
     }
 
     pub(super) fn send(&mut self, _: AssocId, _: &Outgoing) -> bool {
-        match *self {}
+        match self.0 {}
     }
 
     pub(super) fn is_full(&self) -> bool {
-        match *self {}
+        match self.0 {}
     }
 
     pub(super) fn close(&mut self, _: AssocId) {
-        match *self {}
+        match self.0 {}
     }
 
     pub(super) fn abort(&mut self, _: AssocId) {
-        match *self {}
+        match self.0 {}
     }
 
     pub(super) fn is_open(&self) -> bool {
-        match *self {}
+        match self.0 {}
     }
 
     pub(super) fn close_all(&mut self) {
-        match *self {}
+        match self.0 {}
     }
 
     pub(super) fn poll_arrival(&mut self) -> Option<Arrival> {
-        match *self {}
+        match self.0 {}
     }
 
     pub(super) fn flush(&mut self) {
-        match *self {}
+        match self.0 {}
     }
 
     pub(super) async fn ready(&self, _: bool) -> io::Result<()> {
-        match *self {}
+        match self.0 {}
     }
 
     pub(super) fn receive(&mut self, _: bool) {
-        match *self {}
+        match self.0 {}
     }
 }

@@ -6,22 +6,23 @@ use std::io;
 
 use rserpool_core::{ASAP_PORT, Dialect, ENRP_PORT, Ppid};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::UdpSocket;
 
-use crate::Options;
+use crate::{Interest, Options, Runtime, UdpSocket, Watched};
 
 /// The groups of an endpoint.
-#[derive(Default)]
-pub(crate) struct Groups {
-    asap: Option<Group>,
-    enrp: Option<Group>,
+pub(crate) struct Groups<R: Runtime> {
+    asap: Option<Group<R>>,
+    enrp: Option<Group<R>>,
 }
 
-impl Groups {
+impl<R: Runtime> Groups<R> {
     /// Joins the groups of the dialect, on the interface of `local`.
-    pub(crate) fn join(options: &Options, local: IpAddr) -> io::Result<Self> {
+    pub(crate) fn join(options: &Options<R>, local: IpAddr) -> io::Result<Self> {
         let Some(dialect) = options.multicast else {
-            return Ok(Self::default());
+            return Ok(Self {
+                asap: None,
+                enrp: None,
+            });
         };
         let join = |ppid, port| Group::join(group_address(dialect, ppid, local), local, port);
         Ok(Self {
@@ -66,24 +67,24 @@ impl Groups {
     }
 }
 
-async fn readable(group: Option<&Group>) -> io::Result<()> {
+async fn readable<R: Runtime>(group: Option<&Group<R>>) -> io::Result<()> {
     match group {
-        Some(group) => group.receiver.readable().await,
+        Some(group) => group.receiver.ready(Interest::Readable).await,
         None => core::future::pending().await,
     }
 }
 
 /// A member of a group.
-struct Group {
+struct Group<R: Runtime> {
     /// Bound to the group's port: receives.
-    receiver: UdpSocket,
+    receiver: R::Udp,
     /// Bound to the local address and the SCTP port, which some receivers take from the source: sends. It is never waited for: an
     /// announcement that has no room is made again soon.
     sender: std::net::UdpSocket,
     group: SocketAddr,
 }
 
-impl Group {
+impl<R: Runtime> Group<R> {
     /// Joins the group on the interface of `local`.
     fn join(group: SocketAddr, local: IpAddr, port: u16) -> io::Result<Self> {
         let any: IpAddr = match local {
@@ -109,7 +110,7 @@ impl Group {
             }
         }
         Ok(Self {
-            receiver: UdpSocket::from_std(receiver.into())?,
+            receiver: R::Udp::watch(receiver.into())?,
             sender: sender.into(),
             group,
         })

@@ -1,27 +1,18 @@
 //! The driver over the SCTP of a Linux kernel. Where the kernel has none: the error that says so, unless
 //! `RSERPOOL_KERNEL_SCTP=required` is set.
-#![cfg(target_os = "linux")]
 
-extern crate alloc;
-
-#[path = "kernel/flow.rs"]
 mod flow;
-#[path = "kernel/life.rs"]
 mod life;
-#[path = "kernel/pool.rs"]
 mod pool;
-#[path = "driver/probe.rs"]
-#[expect(dead_code, reason = "some of it is for SCTP over UDP")]
-mod probe;
 
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicU16, Ordering};
 use std::io;
 
 use rserpool_core::AssocId;
-use rserpool_tokio::{Options, TransportKind};
 
-use crate::probe::{Peer, Seen};
+use super::probe::{Peer, Seen};
+use crate::runtime::driver::{Options, TransportKind};
 
 /// Whether there is something to test here.
 fn has_sctp() -> bool {

@@ -10,19 +10,17 @@ use rserpool_sctp::{
     AssociationId, AssociationState, Family, Inbox, Init, Notification, Received, Rto, Socket,
 };
 use rserpool_udp_sctp::Config;
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 use super::{Arrival, MAX_HELD, Outgoing};
-use crate::{MAX_MESSAGE_SIZE, Options};
+use crate::{Interest, MAX_MESSAGE_SIZE, Options, Runtime, SctpSocket, Watched};
 
 mod outbound;
 
 use self::outbound::{Outbound, SHARE};
 
 /// One SCTP port.
-struct Port {
-    socket: AsyncFd<Socket>,
+struct Port<R: Runtime> {
+    socket: R::Sctp,
     number: u16,
     /// How many bytes an association is given at once; see [`outbound`].
     share: usize,
@@ -46,9 +44,9 @@ struct Association {
 }
 
 /// The transport of one endpoint.
-pub(crate) struct Kernel {
+pub(crate) struct Kernel<R: Runtime> {
     /// The port of ASAP and of everything else, and the one of ENRP, if any.
-    ports: Vec<Port>,
+    ports: Vec<Port<R>>,
     addresses: Vec<IpAddr>,
     max_associations: usize,
     /// The name of the next association.
@@ -62,14 +60,14 @@ pub(crate) struct Kernel {
     queued: usize,
 }
 
-impl Kernel {
+impl<R: Runtime> Kernel<R> {
     /// Whether there is kernel SCTP.
     pub(super) fn probe() -> io::Result<()> {
         Ok(rserpool_sctp::probe()?)
     }
 
     /// Binds the addresses at all ports.
-    pub(super) fn bind(options: &Options, addresses: &[IpAddr]) -> io::Result<Self> {
+    pub(super) fn bind(options: &Options<R>, addresses: &[IpAddr]) -> io::Result<Self> {
         let config = Config::default();
         let mut ports = vec![Port::bind(options.sctp_port, addresses, &config)?];
         if let Some(enrp) = options.enrp_port {
@@ -362,7 +360,7 @@ impl Kernel {
 
     pub(super) fn receive(&mut self, room: bool) {
         for port in &mut self.ports {
-            let writable = port.socket.try_io(Interest::WRITABLE, |_| Ok(()));
+            let writable = port.socket.try_io(Interest::Writable, |_| Ok(()));
             if writable.is_ok() {
                 port.ready.extend(port.full.drain(..));
             }
@@ -373,7 +371,7 @@ impl Kernel {
     }
 }
 
-impl Port {
+impl<R: Runtime> Port<R> {
     /// The buffers of a socket; the kernel grants what it may.
     const BUFFER: usize = 4 << 20;
 
@@ -388,36 +386,27 @@ impl Port {
         if port.is_some() {
             socket.listen()?;
         }
-        #[expect(
-            deprecated,
-            reason = "its heir is unsafe, for types whose descriptor changes; this socket owns one as long as it lives"
-        )]
-        let watched = AsyncFd::new(socket)?;
-        let socket = watched.get_ref();
         Ok(Self {
             number: socket.port()?,
             share: (socket.send_buffer()? / SHARE).max(MAX_MESSAGE_SIZE),
             inbox: Inbox::new(MAX_MESSAGE_SIZE),
-            socket: watched,
+            socket: R::Sctp::watch(socket)?,
             ready: VecDeque::new(),
             full: Vec::new(),
         })
     }
 
     async fn ready(&self, room: bool) -> io::Result<()> {
-        let interest = match (room, !self.full.is_empty()) {
-            (true, true) => Interest::READABLE | Interest::WRITABLE,
-            (true, false) => Interest::READABLE,
-            (false, true) => Interest::WRITABLE,
-            (false, false) => core::future::pending().await,
-        };
-        self.socket.ready(interest).await.map(|_| ())
+        match Interest::of(room, !self.full.is_empty()) {
+            Some(interest) => self.socket.ready(interest).await,
+            None => core::future::pending().await,
+        }
     }
 
     /// One system call; what follows has its turn later.
     fn receive(&mut self) {
         let inbox = &mut self.inbox;
-        let _ = self.socket.try_io(Interest::READABLE, |socket| {
+        let _ = self.socket.try_io(Interest::Readable, |socket| {
             match socket.receive(inbox) {
                 Ok(true) => Ok(()),
                 // The socket is empty; to ask once more would tell nothing new.

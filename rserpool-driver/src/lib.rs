@@ -1,0 +1,41 @@
+//! The part of the drivers that is the same on every runtime: options, transports, multicast groups, and the one loop that moves
+//! data between a machine of [`rserpool_core`] and the world.
+//!
+//! Programs use `rserpool-tokio` or `rserpool-async-std`. Those give [`Options`], [`Bound`] and [`Endpoint`] their [`Runtime`],
+//! which is all that a driver for another runtime has to write.
+//!
+//! # Back-pressure
+//!
+//! Whoever does not take [`Events`] closes the windows of its peers, who then have to wait; nothing is lost. Whoever sends much
+//! waits for [`Handle::writable`] before each message. A peer that takes nothing and is sent to all the same is given up when
+//! 4 MiB wait beside its send buffer: memory is bounded, and no message is left out in silence. The send buffer is 4 MiB for each
+//! association with SCTP over UDP. With kernel SCTP all associations of a port share what the kernel grants (`net.core.wmem_max`);
+//! none is given more than a quarter of it before its peer has acknowledged everything.
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod driver;
+mod multicast;
+mod options;
+mod runtime;
+mod transport;
+
+pub use driver::{Bound, Endpoint, Events, Handle, Stopped};
+pub use options::{Options, TransportKind};
+pub use rserpool_core::Machine;
+#[cfg(target_os = "linux")]
+pub use runtime::SctpSocket;
+pub use runtime::{Interest, Runtime, Spawn, UdpSocket, Watched};
+
+use std::io;
+
+/// The longest message that is sent, and taken from peers, in bytes. A longer one comes back as not sent.
+pub const MAX_MESSAGE_SIZE: usize = 65_536;
+
+/// A seed for a machine, from the operating system.
+pub fn seed() -> io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)?;
+    Ok(seed)
+}

@@ -1,0 +1,113 @@
+//! What a driver needs of a runtime: to know when a socket is ready, and when it is time.
+
+use alloc::boxed::Box;
+use core::net::SocketAddr;
+use core::pin::Pin;
+use std::io;
+use std::time::Instant;
+
+/// A runtime. The implementing type is a name only; it has no values.
+pub trait Runtime: 'static {
+    /// A UDP socket that it watches.
+    type Udp: UdpSocket;
+    /// A socket of kernel SCTP that it watches.
+    #[cfg(target_os = "linux")]
+    type Sctp: SctpSocket;
+    /// A future that ends at an instant, or soon after.
+    type Timer: Future<Output = ()> + Send;
+
+    /// A timer that ends at `at`, at once if that is in the past.
+    fn timer(at: Instant) -> Self::Timer;
+}
+
+/// A runtime that has tasks of its own.
+pub trait Spawn: Runtime {
+    /// Runs the future in a task.
+    fn spawn(future: impl Future<Output = ()> + Send + 'static);
+}
+
+/// What to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// That there is something to receive.
+    Readable,
+    /// That there is room to send.
+    Writable,
+    /// One of both.
+    Either,
+}
+
+impl Interest {
+    /// `None` where there is nothing to wait for.
+    pub(crate) fn of(readable: bool, writable: bool) -> Option<Self> {
+        match (readable, writable) {
+            (true, true) => Some(Self::Either),
+            (true, false) => Some(Self::Readable),
+            (false, true) => Some(Self::Writable),
+            (false, false) => None,
+        }
+    }
+}
+
+/// A socket that a runtime watches.
+pub trait Watched: Send + Sync + 'static {
+    /// Waits until the socket is ready, or seems so: what is tried then may still fail with
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock). Dropping the future loses nothing. An error ends the endpoint.
+    fn ready(&self, interest: Interest) -> impl Future<Output = io::Result<()>> + Send;
+}
+
+/// A UDP socket. No call blocks: [`WouldBlock`](io::ErrorKind::WouldBlock) says that one would.
+pub trait UdpSocket: Watched + Sized {
+    /// Watches the socket, which is non-blocking already.
+    fn watch(socket: std::net::UdpSocket) -> io::Result<Self>;
+
+    /// Receives a datagram; says how long it is, and where it comes from.
+    fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
+
+    /// Sends a datagram.
+    fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize>;
+}
+
+/// A socket of kernel SCTP.
+#[cfg(target_os = "linux")]
+pub trait SctpSocket: Watched + Sized {
+    /// Watches the socket, which is non-blocking already.
+    fn watch(socket: rserpool_sctp::Socket) -> io::Result<Self>;
+
+    /// The socket, for what does not depend on its being ready.
+    fn get_ref(&self) -> &rserpool_sctp::Socket;
+
+    /// Tries what depends on it; [`WouldBlock`](io::ErrorKind::WouldBlock) tells the runtime that it is not. One that knows this
+    /// already need not try.
+    fn try_io<T>(
+        &self,
+        interest: Interest,
+        io: impl FnOnce(&rserpool_sctp::Socket) -> io::Result<T>,
+    ) -> io::Result<T>;
+}
+
+/// The one timer of an endpoint.
+pub(crate) struct Alarm<R: Runtime> {
+    set: Option<(Instant, Pin<Box<R::Timer>>)>,
+}
+
+impl<R: Runtime> Alarm<R> {
+    pub(crate) fn new() -> Self {
+        Self { set: None }
+    }
+
+    /// Waits until the deadline, at most. Deadlines move back with every message, and a timer that wakes too early once costs
+    /// less than to set it each time.
+    pub(crate) async fn wait(&mut self, deadline: Option<Instant>) {
+        let Some(deadline) = deadline else {
+            return core::future::pending().await;
+        };
+        if self.set.as_ref().is_none_or(|(at, _)| *at > deadline) {
+            self.set = Some((deadline, Box::pin(R::timer(deadline))));
+        }
+        if let Some((_, timer)) = &mut self.set {
+            timer.await;
+            self.set = None;
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Tokio's sockets, timers and tasks.
+
+use core::net::SocketAddr;
+use std::io;
+use std::time::Instant;
+
+use rserpool_driver::{Interest, Runtime, Spawn, UdpSocket, Watched};
+use tokio::time::Sleep;
+
+/// The runtime.
+#[derive(Clone, Copy, Debug)]
+pub enum Tokio {}
+
+impl Runtime for Tokio {
+    type Udp = Udp;
+    #[cfg(target_os = "linux")]
+    type Sctp = sctp::Sctp;
+    type Timer = Sleep;
+
+    fn timer(at: Instant) -> Sleep {
+        tokio::time::sleep_until(at.into())
+    }
+}
+
+impl Spawn for Tokio {
+    fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(future);
+    }
+}
+
+/// A UDP socket.
+#[derive(Debug)]
+pub struct Udp(tokio::net::UdpSocket);
+
+impl Watched for Udp {
+    async fn ready(&self, interest: Interest) -> io::Result<()> {
+        self.0.ready(of(interest)).await.map(|_| ())
+    }
+}
+
+impl UdpSocket for Udp {
+    fn watch(socket: std::net::UdpSocket) -> io::Result<Self> {
+        tokio::net::UdpSocket::from_std(socket).map(Self)
+    }
+
+    fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.0.try_recv_from(buffer)
+    }
+
+    fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
+        self.0.try_send_to(bytes, to)
+    }
+}
+
+fn of(interest: Interest) -> tokio::io::Interest {
+    match interest {
+        Interest::Readable => tokio::io::Interest::READABLE,
+        Interest::Writable => tokio::io::Interest::WRITABLE,
+        Interest::Either => tokio::io::Interest::READABLE | tokio::io::Interest::WRITABLE,
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod sctp {
+    use std::io;
+
+    use rserpool_driver::{Interest, SctpSocket, Watched};
+    use rserpool_sctp::Socket;
+    use tokio::io::unix::AsyncFd;
+
+    /// A socket of kernel SCTP.
+    #[derive(Debug)]
+    pub struct Sctp(AsyncFd<Socket>);
+
+    impl Watched for Sctp {
+        async fn ready(&self, interest: Interest) -> io::Result<()> {
+            self.0.ready(super::of(interest)).await.map(|_| ())
+        }
+    }
+
+    impl SctpSocket for Sctp {
+        fn watch(socket: Socket) -> io::Result<Self> {
+            #[expect(
+                deprecated,
+                reason = "its heir is unsafe, for types whose descriptor changes; this socket owns one as long as it lives"
+            )]
+            AsyncFd::new(socket).map(Self)
+        }
+
+        fn get_ref(&self) -> &Socket {
+            self.0.get_ref()
+        }
+
+        fn try_io<T>(
+            &self,
+            interest: Interest,
+            io: impl FnOnce(&Socket) -> io::Result<T>,
+        ) -> io::Result<T> {
+            self.0.try_io(super::of(interest), io)
+        }
+    }
+}
