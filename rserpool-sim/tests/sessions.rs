@@ -1,7 +1,9 @@
 //! Sessions and subscriptions in whole scopes (RFC 5352 §2.2.5, §3.8, §6.5.5).
 
+extern crate alloc;
+
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use rserpool_core::{AssocId, PeId, PoolHandle, Ppid, ServerId, element, user};
