@@ -51,6 +51,8 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[cfg(feature = "sealed-cookies")]
+pub mod cookie;
 mod dialect;
 pub mod element;
 mod faults;
