@@ -1,6 +1,7 @@
 //! SCTP over one UDP socket.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use core::iter;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::HashMap;
 use std::io;
@@ -39,7 +40,7 @@ pub(crate) struct Udp<R: Runtime> {
     /// The next port of an endpoint that is not called.
     next_port: u16,
     /// The associations that are up, with the peer's address.
-    open: BTreeMap<AssocId, (AssociationId, SocketAddr)>,
+    open: BTreeMap<AssocId, (AssociationId, Vec<SocketAddr>)>,
     /// The address that each attempt was asked for with.
     asked: HashMap<AssociationId, SocketAddr>,
     arrivals: VecDeque<Arrival>,
@@ -131,10 +132,14 @@ impl<R: Runtime> Udp<R> {
         match opened {
             Some(Ok(id)) => match self.open.get(&name(id)) {
                 // It is up already: that is the answer.
-                Some((_, remote)) => self.arrivals.push_back(Arrival::Connected {
-                    association: name(id),
-                    remote: vec![*remote, asked],
-                }),
+                Some((_, remote)) => {
+                    let mut remote = remote.clone();
+                    add(&mut remote, asked);
+                    self.arrivals.push_back(Arrival::Connected {
+                        association: name(id),
+                        remote,
+                    });
+                }
                 None => {
                     self.asked.insert(id, asked);
                 }
@@ -172,19 +177,19 @@ impl<R: Runtime> Udp<R> {
     /// Sends a message; says whether it was taken. Where the send buffer is full, the message waits for room in it. A peer that
     /// lets too much wait is given up: a message less would be a gap in a reliable stream.
     pub(super) fn send(&mut self, now: Instant, association: AssocId, message: &Outgoing) -> bool {
-        let Some(&(id, remote)) = self.open.get(&association) else {
+        let Some((id, remote)) = self.open.get(&association) else {
             return false;
         };
         if let Some(held) = self.held.get_mut(&association) {
             if held.bytes + message.bytes.len() > MAX_HELD {
-                tracing::warn!(%remote, "the peer takes no messages; giving it up");
+                tracing::warn!(?remote, "the peer takes no messages; giving it up");
                 self.abort(now, association);
                 return false;
             }
             held.push(message.clone());
             return true;
         }
-        match write(&mut self.stack, now, id, message) {
+        match write(&mut self.stack, now, *id, message) {
             Ok(()) => true,
             // One that the peer has closed ends soon, and then returns the message. That is no failure that would be a reason to
             // abort it.
@@ -207,14 +212,14 @@ impl<R: Runtime> Udp<R> {
 
     /// There is room in the send buffer again.
     fn send_held(&mut self, now: Instant, association: AssocId) {
-        let Some(&(id, _)) = self.open.get(&association) else {
+        let Some((id, _)) = self.open.get(&association) else {
             return;
         };
         let Some(mut held) = self.held.remove(&association) else {
             return;
         };
         while let Some(message) = held.messages.pop_front() {
-            match write(&mut self.stack, now, id, &message) {
+            match write(&mut self.stack, now, *id, &message) {
                 Ok(()) => held.bytes -= message.bytes.len(),
                 Err(SendError::BufferFull | SendError::Closing) => {
                     held.messages.push_front(message);
@@ -231,7 +236,7 @@ impl<R: Runtime> Udp<R> {
             }
         }
         if held.closing {
-            self.stack.close(now, id);
+            self.stack.close(now, *id);
         }
     }
 
@@ -285,13 +290,19 @@ impl<R: Runtime> Udp<R> {
 
     fn translate(&mut self, now: Instant, event: Event) -> Option<Arrival> {
         Some(match event {
-            Event::Connected { id, remote, .. } => {
-                self.open.insert(name(id), (id, remote));
-                let mut addresses = vec![remote];
-                addresses.extend(self.asked.remove(&id).filter(|asked| *asked != remote));
+            Event::Connected {
+                id, remote, listed, ..
+            } => {
+                let port = remote.port();
+                let listed = listed.into_iter().map(|ip| SocketAddr::new(ip, port));
+                let mut remote: Vec<_> = iter::once(remote).chain(listed).collect();
+                self.open.insert(name(id), (id, remote.clone()));
+                if let Some(asked) = self.asked.remove(&id) {
+                    add(&mut remote, asked);
+                }
                 Arrival::Connected {
                     association: name(id),
-                    remote: addresses,
+                    remote,
                 }
             }
             Event::ConnectFailed { id, remote, .. } => Arrival::ConnectFailed {
@@ -386,6 +397,13 @@ fn write(
     message: &Outgoing,
 ) -> Result<(), SendError> {
     stack.send(now, id, message.stream, message.ppid.0, &message.bytes)
+}
+
+/// The address that a call was made for counts as one of the peer's.
+fn add(remote: &mut Vec<SocketAddr>, asked: SocketAddr) {
+    if !remote.contains(&asked) {
+        remote.push(asked);
+    }
 }
 
 /// The machine's name for an association.
