@@ -175,8 +175,8 @@ impl<E> Actions<E> {
         self.0.push_back(Action::Connect { ppid, remote });
     }
 
-    /// Sends an ASAP message on stream 0, as every implementation does. A message that cannot be encoded is none that this
-    /// machine may make: its parts are capped where they come in.
+    /// Sends an ASAP message on stream 0, as every implementation does, and with the PPID of ASAP (RFC 5352 §5). A message that
+    /// cannot be encoded is none that this machine may make: its parts are capped where they come in.
     pub(crate) fn send_asap(&mut self, association: AssocId, message: &asap::Message<'_>) {
         let Ok(bytes) = message.to_bytes() else {
             debug_assert!(false, "a message of our own is too long");

@@ -122,6 +122,7 @@ fn a_lost_element_is_reported_once_and_the_cookie_goes_first_to_the_next() {
         asap::decode(bytes).expect("ours").message,
         Message::CookieEcho { cookie: b"new" }
     );
+    // RFC 5355 §2.9.3
     assert_eq!(
         actions[1],
         Action::Notify(Event::FailedOver {
