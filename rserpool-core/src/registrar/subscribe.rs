@@ -124,9 +124,7 @@ impl Registrar {
         let Some(element) = self.handlespace.get(key) else {
             return;
         };
-        if let Some(circle) = self.subscriptions.circles.get(&element.pool)
-            && !self.timers.is_set(Timer::Update(circle.id))
-        {
+        if let Some(circle) = self.subscriptions.circles.get(&element.pool) {
             self.timers.set(Timer::Update(circle.id), circle.next);
         }
     }

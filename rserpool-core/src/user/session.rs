@@ -265,15 +265,9 @@ impl PoolUser {
             return;
         };
         match closed.state {
-            State::Connected(link) => {
-                self.by_association.remove(&link.association);
-                self.actions.disconnect(link.association);
-            }
-            State::Leaving { link, .. } => {
-                self.by_association.remove(&link.association);
-            }
+            State::Connected(link) => self.actions.disconnect(link.association),
             State::Connecting { remote, .. } => self.abandon(session, remote),
-            State::Waiting | State::Interrupted => {}
+            State::Waiting | State::Leaving { .. } | State::Interrupted => {}
         }
     }
 

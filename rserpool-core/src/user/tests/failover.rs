@@ -420,11 +420,23 @@ fn a_transport_for_data_only_has_no_control_channel() {
         [(HOME, 5), (HOME, 9)],
         "nothing to elements"
     );
-    let cookie_echoed = false;
     assert!(actions.iter().any(|action| matches!(
         action,
-        Action::Notify(Event::FailedOver { cookie_echoed: echoed, .. }) if *echoed == cookie_echoed
+        Action::Notify(Event::FailedOver {
+            cookie_echoed: false,
+            ..
+        })
     )));
+    // Nor to one of which another registrar says so.
+    let (mut script, _) = Script::connected_session(SessionOptions::default());
+    script.asap(7, &Message::Cookie { cookie: b"state" });
+    script.user.purge(&pool());
+    script.transport_use = TransportUse::DATA_ONLY;
+    script.disconnected(7, End::Lost);
+    script.answer(None, &[2]);
+    script.actions();
+    script.connected(8, server(2));
+    assert_eq!(sent(&script.actions()), []);
 }
 
 #[test]

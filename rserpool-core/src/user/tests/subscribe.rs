@@ -152,3 +152,27 @@ fn subscriptions_are_capped_and_unsubscribed_ones_leave_nothing_behind() {
     assert_eq!(script.user.poll_timeout(), None);
     assert_eq!(script.user.subscribe(script.now, &other), Ok(()));
 }
+
+#[test]
+fn a_refusal_that_says_nothing_about_the_pool_is_no_news() {
+    let mut script = subscribed();
+    script.accepts = false;
+    script.answer(None, &[1, 2]);
+    let causes = [Cause {
+        code: CauseCode::LACK_OF_RESOURCES,
+        info: &[],
+    }];
+    let message = Message::HandleResolutionResponse {
+        accepted: false,
+        pool_handle: POOL,
+        policy: None,
+        pool_elements: List::EMPTY,
+        error: Some(List::Slice(&causes)),
+    };
+    for _ in 0..2 {
+        assert_eq!(script.wait(), Duration::from_secs(30));
+        assert_eq!(asked(&script.actions()), [(HOME, true)]);
+        script.asap(HOME, &message);
+        assert_eq!(script.actions(), []);
+    }
+}
