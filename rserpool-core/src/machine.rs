@@ -44,7 +44,8 @@ pub enum Input<'a> {
     Connected {
         /// The driver's name for it.
         association: AssocId,
-        /// All addresses of the peer with its SCTP port; at least one.
+        /// All addresses of the peer with its SCTP port; at least one. The first one is verified: the handshake went to and fro
+        /// with it. The others are what the peer says, and anybody can say anything.
         remote: &'a [SocketAddr],
     },
     /// An association that [`Action::Connect`] asked for did not come up.

@@ -24,6 +24,7 @@ use crate::edge::cookie::Cookie;
 use crate::edge::engine::Engine;
 use crate::edge::heartbeat::{Due, Heartbeat, encode};
 use crate::edge::init::Terms;
+use crate::edge::ootb::is_unicast;
 use crate::edge::params::Params;
 use crate::edge::ppid::{MAX_IN_PREFIX, Outward, Unwrapped};
 use crate::edge::reassembly::Intake;
@@ -180,6 +181,12 @@ impl Association {
             told_window: context.config.max_receive_buffer,
             read_since: 0,
         }
+    }
+
+    /// The addresses of the peer beside the one that it is reached at.
+    pub(crate) fn listed(&self) -> Vec<IpAddr> {
+        let further = |ip: &IpAddr| *ip != self.remote.ip() && is_unicast(*ip);
+        self.addresses.iter().copied().filter(further).collect()
     }
 
     /// A new association from a cookie that came back from `from`, not yet established.

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 /// An association. Never reused within a [`Stack`](crate::Stack).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,8 +42,11 @@ pub enum Event {
         id: AssociationId,
         /// SCTP port on this side.
         local_port: u16,
-        /// IP address and **SCTP** port of the peer.
+        /// IP address and **SCTP** port of the peer: the address that the handshake went to and fro with.
         remote: SocketAddr,
+        /// Further addresses that the peer lists in its INIT or INIT ACK, at most 32. It may list whatever it likes: they are
+        /// not verified.
+        listed: Vec<IpAddr>,
     },
     /// A `connect` did not lead to an association.
     ConnectFailed {

@@ -358,6 +358,7 @@ impl Stack {
                     id,
                     local_port: association.local_port,
                     remote: association.remote,
+                    listed: association.listed(),
                 };
                 self.events.push_back(Queued::Event(connected));
             }

@@ -22,6 +22,14 @@ fn param(kind: u16, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// What the first event says of further addresses.
+fn listed_by_peer(w: &World) -> Vec<IpAddr> {
+    match w.nodes[0].events.first() {
+        Some(Event::Connected { listed, .. }) => listed.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn an_init_with_addresses_and_unknown_parameters_is_answered() {
     let mut w = server();
@@ -45,6 +53,9 @@ fn an_init_with_addresses_and_unknown_parameters_is_answered() {
     assert_eq!(reported, [param(0xc000, &[]), param(0x4abc, b"stop")]);
     p.send(&mut w, 0, kind::COOKIE_ECHO, 0, &Puppet::cookie(&ack));
     assert!(p.take(&mut w, kind::COOKIE_ACK).is_some());
+    // Its own one is not told twice.
+    let listed = [IpAddr::from([0xfd; 16]), [10, 0, 9, 77].into()];
+    assert_eq!(listed_by_peer(&w), listed);
     // A listed address of the peer may be used, another one not.
     let value = p.data_value(11, b"from the second address");
     p.udp = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 9, 77)), 9899);
@@ -97,6 +108,37 @@ fn an_init_ack_with_many_parameters_connects() {
     assert_eq!(chunks[1].0, kind::ERROR, "0xc777 is reported");
     p.send(&mut w, 0, kind::COOKIE_ACK, 0, &[]);
     assert_eq!(w.up(0), [id]);
+    assert_eq!(listed_by_peer(&w), [IpAddr::from([1; 16])]);
+}
+
+#[test]
+fn listed_addresses_are_bounded_and_say_nothing_twice() {
+    let mut w = server();
+    let mut p = Puppet::new(1, 0x11);
+    let IpAddr::V4(own) = p.udp.ip() else {
+        panic!("IPv4");
+    };
+    let mut extra = param(5, &own.octets());
+    for useless in [
+        [0, 0, 0, 0],
+        [224, 0, 0, 1],
+        [255; 4],
+        [10, 0, 9, 2],
+        [10, 0, 9, 2],
+    ] {
+        extra.extend(param(5, &useless));
+    }
+    for last in 1..200 {
+        extra.extend(param(5, &[10, 0, 8, last]));
+    }
+    let ack = p.init(&mut w, 0, &extra).expect("answered");
+    p.send(&mut w, 0, kind::COOKIE_ECHO, 0, &Puppet::cookie(&ack));
+    let listed = listed_by_peer(&w);
+    assert_eq!(
+        listed[..2],
+        [IpAddr::from([10, 0, 9, 2]), [10, 0, 8, 1].into()]
+    );
+    assert!(listed.len() <= 32);
 }
 
 #[test]

@@ -244,7 +244,12 @@ impl Registrar {
             .filter(|holder| *holder != association)
             .and_then(|holder| self.peers.get(&holder));
         match holder {
-            Some(holder) if !peer.remote.iter().any(|remote| holder.has(remote.ip())) => {
+            Some(holder)
+                if !peer
+                    .remote
+                    .first()
+                    .is_some_and(|one| holder.lists(one.ip())) =>
+            {
                 Err(Refusal::new(CauseCode::NON_UNIQUE_PE_ID))
             }
             _ => Ok(()),
@@ -355,7 +360,7 @@ impl Registrar {
         }
     }
 
-    /// Whether the peer of `association` is the element's host: by its association, or by its addresses.
+    /// Whether the peer of `association` is the element's host: by its association, or by its address.
     pub(super) fn speaks_for(&self, association: AssocId, key: ElementKey) -> bool {
         let own = self.watches.get(&key).and_then(|watch| watch.association);
         if own == Some(association) {
@@ -364,16 +369,8 @@ impl Registrar {
         let Some(peer) = self.peers.get(&association) else {
             return false;
         };
-        let asap_transport = self
-            .handlespace
-            .get(key)
-            .and_then(|element| element.asap_transport.as_ref());
-        asap_transport.is_some_and(|transport| {
-            transport
-                .as_transport()
-                .addresses()
-                .any(|address| peer.has(address))
-        })
+        let first = peer.remote.first();
+        first.is_some_and(|first| self.is_element_at(key, first.ip()))
     }
 
     /// RFC 5352 §3.3.
@@ -474,7 +471,7 @@ impl Registrar {
 
 /// The addresses of the element must be among those of its association, whatever the transport (RFC 5352 §2.2.1).
 fn check_addresses(peer: &Peer, transport: &Transport<'_>) -> Result<(), Refusal> {
-    if transport.addresses().all(|address| peer.has(address)) {
+    if transport.addresses().all(|address| peer.lists(address)) {
         return Ok(());
     }
     Err(Refusal::invalid(TransportBuf::from(transport).as_bytes()))

@@ -7,8 +7,9 @@
 //!                       └ ConnectFailed ──▶ removed
 //! ```
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use super::{Peer, Registrar, Removal};
 use crate::handlespace::ElementKey;
@@ -45,10 +46,38 @@ impl Registrar {
         self.calls.entry(first).or_default().insert(key);
     }
 
-    /// An association came up that elements were waiting for. It may have taken so long that none of them does any more.
+    /// Whether somebody at `address` answers what `call` was made for. It may have taken so long that nobody waits any more.
+    pub(super) fn answers(&self, call: &SocketAddr, address: IpAddr) -> bool {
+        let waiting = self.calls.get(call);
+        waiting.is_some_and(|keys| {
+            keys.is_empty() || keys.iter().any(|key| self.is_element_at(*key, address))
+        })
+    }
+
+    /// Whether the element's ASAP transport has the address.
+    pub(super) fn is_element_at(&self, key: ElementKey, address: IpAddr) -> bool {
+        let element = self.handlespace.get(key);
+        let transport = element.and_then(|element| element.asap_transport.as_ref());
+        transport.is_some_and(|transport| {
+            let transport = transport.as_transport();
+            transport.addresses().any(|one| one == address)
+        })
+    }
+
+    /// An association came up that elements were waiting for: those that are where it leads to.
     pub(super) fn on_call_answered(&mut self, association: AssocId, remote: &[SocketAddr]) {
+        let Some(first) = remote.first() else {
+            return;
+        };
         for address in remote {
-            for key in self.calls.remove(address).unwrap_or_default() {
+            let waiting = self.calls.remove(address).unwrap_or_default();
+            let (here, elsewhere): (BTreeSet<_>, BTreeSet<_>) = waiting
+                .into_iter()
+                .partition(|key| self.is_element_at(*key, first.ip()));
+            if !elsewhere.is_empty() {
+                self.calls.insert(*address, elsewhere);
+            }
+            for key in here {
                 self.bind(association, key);
                 self.send_keep_alive(association, key);
             }

@@ -96,7 +96,15 @@ struct Peer {
 }
 
 impl Peer {
-    fn has(&self, address: IpAddr) -> bool {
+    /// Whether it is certain to have this address: what gives it the rights of whoever is there.
+    fn is_at(&self, address: IpAddr) -> bool {
+        self.remote
+            .first()
+            .is_some_and(|remote| remote.ip() == address)
+    }
+
+    /// Whether it says that it has this address.
+    fn lists(&self, address: IpAddr) -> bool {
         self.remote.iter().any(|remote| remote.ip() == address)
     }
 }
@@ -109,7 +117,7 @@ pub struct Registrar {
     rng: Rng,
     handlespace: Handlespace,
     peers: BTreeMap<AssocId, Peer>,
-    /// The association with the peer that has an address.
+    /// The association with the peer that is at an address.
     associations: BTreeMap<SocketAddr, AssocId>,
     /// How many associations have come up.
     opened: u64,
@@ -190,7 +198,9 @@ impl Registrar {
     fn on_connected(&mut self, now: Instant, association: AssocId, remote: &[SocketAddr]) {
         // Others cannot take the places that are needed to ask elements and to reach peers.
         let known = self.peers.contains_key(&association);
-        let called = remote.iter().any(|remote| self.calls.contains_key(remote));
+        let first = remote.first().map(SocketAddr::ip);
+        let called =
+            first.is_some_and(|first| remote.iter().any(|remote| self.answers(remote, first)));
         let peer = remote.iter().any(|remote| self.scope.is_call(*remote));
         if !known && !called && !peer && self.peers.len() >= self.config.max_associations {
             self.counters.refused_associations += 1;
@@ -207,8 +217,8 @@ impl Registrar {
             proven: false,
             upload: None,
         });
-        for address in remote.iter().take(MAX_ADDRESSES) {
-            self.associations.insert(*address, association);
+        if let Some(&first) = remote.first() {
+            self.associations.insert(first, association);
         }
         if called {
             self.on_call_answered(association, remote);

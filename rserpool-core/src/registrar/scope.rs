@@ -174,7 +174,7 @@ impl Registrar {
         match self.scope.servers.get(&sender) {
             Some(server) if server.association == Some(association) => true,
             Some(server) if !server.addresses.is_empty() => {
-                server.addresses.iter().any(|one| peer.has(one.ip()))
+                server.addresses.iter().any(|one| peer.is_at(one.ip()))
             }
             _ => true,
         }
@@ -221,7 +221,7 @@ impl Registrar {
         let own = self
             .peers
             .get(&association)
-            .is_some_and(|peer| transport.addresses.iter().any(|one| peer.has(one)));
+            .is_some_and(|peer| transport.addresses.iter().any(|one| peer.is_at(one)));
         if own {
             self.learn_addresses(id, transport);
         } else {
@@ -253,7 +253,7 @@ impl Registrar {
         let bound = bound.and_then(|bound| self.peers.get(&bound));
         if let (Some(bound), Some(peer)) = (bound, self.peers.get(&association))
             && bound.order > peer.order
-            && bound.remote.iter().any(|remote| peer.has(remote.ip()))
+            && peer.remote.first().is_some_and(|one| bound.is_at(one.ip()))
         {
             return;
         }
@@ -478,7 +478,11 @@ impl Registrar {
             .scope
             .servers
             .iter()
-            .find(|(_, server)| server.addresses.iter().any(|one| remote.contains(one)))
+            .find(|(_, server)| {
+                remote
+                    .first()
+                    .is_some_and(|one| server.addresses.contains(one))
+            })
             .map(|(id, _)| *id);
         match id {
             Some(id) => {

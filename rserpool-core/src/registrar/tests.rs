@@ -1,6 +1,7 @@
 //! The registrar against hand-made input: each test is a sentence of RFC 5352 or RFC 5353.
 
 mod limits;
+mod listed;
 mod owners;
 mod peers;
 mod registration;

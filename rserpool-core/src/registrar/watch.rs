@@ -254,10 +254,10 @@ impl Registrar {
         let Some(peer) = self.peers.remove(&association) else {
             return;
         };
-        for address in &peer.remote {
-            if self.associations.get(address) == Some(&association) {
-                self.associations.remove(address);
-            }
+        if let Some(first) = peer.remote.first()
+            && self.associations.get(first) == Some(&association)
+        {
+            self.associations.remove(first);
         }
         if let Some(server) = peer.server {
             self.on_enrp_disconnected(now, server, association);

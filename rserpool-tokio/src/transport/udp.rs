@@ -1,6 +1,7 @@
 //! SCTP over one UDP socket.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use core::iter;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::HashMap;
 use std::io;
@@ -41,7 +42,7 @@ pub(crate) struct Udp {
     /// The next port of an endpoint that is not called.
     next_port: u16,
     /// The associations that are up, with the peer's address.
-    open: BTreeMap<AssocId, (AssociationId, SocketAddr)>,
+    open: BTreeMap<AssocId, (AssociationId, Vec<SocketAddr>)>,
     /// The address that each attempt was asked for with.
     asked: HashMap<AssociationId, SocketAddr>,
     arrivals: VecDeque<Arrival>,
@@ -133,10 +134,14 @@ impl Udp {
         match opened {
             Some(Ok(id)) => match self.open.get(&name(id)) {
                 // It is up already: that is the answer.
-                Some((_, remote)) => self.arrivals.push_back(Arrival::Connected {
-                    association: name(id),
-                    remote: vec![*remote, asked],
-                }),
+                Some((_, remote)) => {
+                    let mut remote = remote.clone();
+                    add(&mut remote, asked);
+                    self.arrivals.push_back(Arrival::Connected {
+                        association: name(id),
+                        remote,
+                    });
+                }
                 None => {
                     self.asked.insert(id, asked);
                 }
@@ -180,19 +185,19 @@ impl Udp {
         (ppid, stream): (Ppid, u16),
         bytes: &Bytes,
     ) -> bool {
-        let Some(&(id, remote)) = self.open.get(&association) else {
+        let Some((id, remote)) = self.open.get(&association) else {
             return false;
         };
         if let Some(held) = self.held.get_mut(&association) {
             if held.bytes + bytes.len() > MAX_HELD {
-                tracing::warn!(%remote, "the peer takes no messages; giving it up");
+                tracing::warn!(?remote, "the peer takes no messages; giving it up");
                 self.abort(now, association);
                 return false;
             }
             held.push((ppid, stream, bytes.clone()));
             return true;
         }
-        match self.stack.send(now, id, stream, ppid.0, bytes) {
+        match self.stack.send(now, *id, stream, ppid.0, bytes) {
             Ok(()) => true,
             // The peer has closed it; the end that follows says so. It is no failure that would be one more reason to abort.
             Err(SendError::Closing) => true,
@@ -215,14 +220,14 @@ impl Udp {
 
     /// There is room in the send buffer again.
     fn send_held(&mut self, now: Instant, association: AssocId) {
-        let Some(&(id, _)) = self.open.get(&association) else {
+        let Some((id, _)) = self.open.get(&association) else {
             return;
         };
         let Some(mut held) = self.held.remove(&association) else {
             return;
         };
         while let Some((ppid, stream, bytes)) = held.messages.pop_front() {
-            match self.stack.send(now, id, stream, ppid.0, &bytes) {
+            match self.stack.send(now, *id, stream, ppid.0, &bytes) {
                 Ok(()) | Err(SendError::Closing) => held.bytes -= bytes.len(),
                 Err(SendError::BufferFull) => {
                     held.messages.push_front((ppid, stream, bytes));
@@ -240,7 +245,7 @@ impl Udp {
             }
         }
         if held.closing {
-            self.stack.close(now, id);
+            self.stack.close(now, *id);
         }
     }
 
@@ -284,13 +289,19 @@ impl Udp {
 
     fn translate(&mut self, now: Instant, event: Event) -> Option<Arrival> {
         Some(match event {
-            Event::Connected { id, remote, .. } => {
-                self.open.insert(name(id), (id, remote));
-                let mut addresses = vec![remote];
-                addresses.extend(self.asked.remove(&id).filter(|asked| *asked != remote));
+            Event::Connected {
+                id, remote, listed, ..
+            } => {
+                let port = remote.port();
+                let listed = listed.into_iter().map(|ip| SocketAddr::new(ip, port));
+                let mut remote: Vec<_> = iter::once(remote).chain(listed).collect();
+                self.open.insert(name(id), (id, remote.clone()));
+                if let Some(asked) = self.asked.remove(&id) {
+                    add(&mut remote, asked);
+                }
                 Arrival::Connected {
                     association: name(id),
-                    remote: addresses,
+                    remote,
                 }
             }
             Event::ConnectFailed { id, remote, .. } => Arrival::ConnectFailed {
@@ -379,6 +390,13 @@ impl Udp {
                 }
             }
         }
+    }
+}
+
+/// The address that a call was made for counts as one of the peer's.
+fn add(remote: &mut Vec<SocketAddr>, asked: SocketAddr) {
+    if !remote.contains(&asked) {
+        remote.push(asked);
     }
 }
 
