@@ -368,7 +368,8 @@ impl Port {
     fn bind(port: Option<u16>, addresses: &[IpAddr], config: &Config) -> io::Result<Self> {
         let at = |ip: &IpAddr| SocketAddr::new(*ip, port.unwrap_or(0));
         let addresses: Vec<_> = addresses.iter().map(at).collect();
-        let socket = Socket::new(Family::of(&addresses))?;
+        // A socket of one IP version does not see a peer's addresses of the other one, which an element may register.
+        let socket = Socket::new(Family::Both).or_else(|_| Socket::new(Family::of(&addresses)))?;
         configure(&socket, config)?;
         socket.set_buffers(Self::BUFFER, Self::BUFFER)?;
         socket.bind(&addresses)?;
