@@ -71,8 +71,9 @@ pub enum Input<'a> {
         /// The message.
         bytes: &'a [u8],
     },
-    /// A message could not be delivered. Where an association ends, a transport that knows what the peer has not acknowledged
-    /// reports it so, in the order in which it was sent, before [`Input::Disconnected`]; else the association lives on.
+    /// A message could not be delivered: the transport does not take it, or the association is about to end. In the latter case a
+    /// transport that knows what the peer has not acknowledged reports it so, in the order in which it was sent, and then at once
+    /// [`Input::Disconnected`].
     SendFailed {
         /// On which association.
         association: AssocId,

@@ -187,7 +187,7 @@ impl Peer {
                     self.queue.push_back(message);
                 }
             }
-            Event::Writable { .. } => {}
+            Event::Writable { .. } | Event::Undelivered { .. } => {}
             Event::Disconnected { id, reason } => {
                 println!("{}", ending(reason));
                 if self.association == Some(id) {

@@ -29,6 +29,7 @@ use crate::edge::params::Params;
 use crate::edge::ppid::{MAX_IN_PREFIX, Outward, Unwrapped};
 use crate::edge::reassembly::Intake;
 use crate::edge::shutdown::{Guard, Repeat};
+use crate::edge::unacknowledged::Unacknowledged;
 use crate::event::{AssociationId, ConnectFailure, Reason, SendError, Transmit};
 use crate::packet::{Header, Packet, kind, single};
 
@@ -112,6 +113,7 @@ pub(crate) struct Association {
     heartbeat: Heartbeat,
     intake: Intake,
     outward: Outward,
+    pub(crate) unacknowledged: Unacknowledged,
     /// Highest TSN that went out.
     last_sent: u32,
     /// Highest TSN the peer acknowledged in sequence.
@@ -173,6 +175,7 @@ impl Association {
             heartbeat: Heartbeat::new(context.now, context.config),
             intake: Intake::default(),
             outward: Outward::default(),
+            unacknowledged: Unacknowledged::default(),
             last_sent: local.initial_tsn.wrapping_sub(1),
             acknowledged: local.initial_tsn.wrapping_sub(1),
             peer_window: 0,
@@ -244,8 +247,9 @@ impl Association {
             // A stream the peer turned out not to have is the caller's loss: it was told the limit.
             if stream < self.streams(context.config)
                 && let Some(engine) = &mut self.engine
+                && let Some(bytes) = engine.write(stream, ppid, &message)
             {
-                engine.write(stream, ppid, &message);
+                self.unacknowledged.on_written(stream, bytes);
             }
         }
         if self.close_requested {
@@ -282,9 +286,9 @@ impl Association {
         }
         match (&self.state, &mut self.engine) {
             (State::Established, Some(engine)) => {
-                if !engine.write(stream, ppid, message) {
-                    return Err(SendError::Closing);
-                }
+                let bytes = engine.write(stream, ppid, message);
+                let bytes = bytes.ok_or(SendError::Closing)?;
+                self.unacknowledged.on_written(stream, bytes);
             }
             (State::CookieWait | State::CookieEchoed(_), _) => {
                 self.waiting_bytes += message.len();

@@ -33,7 +33,7 @@ pub struct Transmit {
 }
 
 /// What happened. Events of one association come in order: `Connected` (or `ConnectFailed`, and
-/// then nothing more), any number of `Message` and `Writable`, `Disconnected`.
+/// then nothing more), any number of `Message` and `Writable`, any number of `Undelivered`, `Disconnected`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// An association is up, whoever asked for it.
@@ -74,6 +74,18 @@ pub enum Event {
     Writable {
         /// The association.
         id: AssociationId,
+    },
+    /// The association is about to be gone, and the peer has not acknowledged this message. It may have
+    /// it all the same. They come in the order in which they were sent.
+    Undelivered {
+        /// The association.
+        id: AssociationId,
+        /// Stream it was sent on.
+        stream: u16,
+        /// Payload protocol identifier, in host order.
+        ppid: u32,
+        /// The message.
+        bytes: Bytes,
     },
     /// The association is gone.
     Disconnected {

@@ -67,6 +67,7 @@
 //! | ports unchecked after the handshake, addresses never | ports, tag and address first; the UDP port follows (RFC 6951 §5.4) |
 //! | wrong SACK closes, own SACK outgrows the packet | checked, cut |
 //! | reassembly is quadratic and may sort without order | windows, charges, rations |
+//! | what was not acknowledged is lost with the association | it comes back before the end |
 //! | an empty write stalls the stream | refused with an error |
 //!
 //! # What is not there

@@ -451,6 +451,14 @@ impl Stack {
         if !association.known {
             return;
         }
+        let undelivered = association.unacknowledged.into_messages();
+        let undelivered = undelivered.map(|(stream, ppid, bytes)| Event::Undelivered {
+            id,
+            stream,
+            ppid,
+            bytes,
+        });
+        self.events.extend(undelivered.map(Queued::Event));
         let event = match association.ended {
             Some(End::ConnectFailed(reason)) => Event::ConnectFailed {
                 id,

@@ -327,3 +327,100 @@ fn the_same_seeds_give_the_same_trace() {
     };
     assert!(trace() == trace());
 }
+
+fn undelivered(w: &World, node: usize) -> Vec<(u16, u32, Vec<u8>)> {
+    w.nodes[node]
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Undelivered {
+                stream,
+                ppid,
+                bytes,
+                ..
+            } => Some((*stream, *ppid, bytes.to_vec())),
+            _ => None,
+        })
+        .collect()
+}
+
+/// RFC 9260 §11.1.15
+#[test]
+fn what_was_not_acknowledged_comes_back_before_the_end() {
+    for silent in [false, true] {
+        let mut w = World::new(2);
+        let (a, _) = w.connected();
+        for number in 0..20_u32 {
+            w.send(0, a, number, &vec![7; 3000]);
+        }
+        w.run_ms(1000);
+        assert_eq!(w.messages(1).len(), 20);
+        w.nodes[0].events.clear();
+        // Long and short ones, of which the first are on the wire and the last are not.
+        w.link.filter = Box::new(|_, _| true);
+        let lost: Vec<_> = (0..30_u32)
+            .map(|number| {
+                let length = if number % 2 == 0 { 10 } else { 20_000 };
+                let bytes = vec![u8::try_from(number).unwrap(); length];
+                let stream = u16::try_from(number % 3).unwrap();
+                let now = w.now;
+                let sent = w.nodes[0].stack.send(now, a, stream, number, &bytes);
+                assert_eq!(sent, Ok(()));
+                (stream, number, bytes)
+            })
+            .collect();
+        if silent {
+            w.run_ms(20_000);
+        } else {
+            let now = w.now;
+            w.nodes[0].stack.abort(now, a);
+            w.run_ms(10);
+        }
+        assert!(undelivered(&w, 0) == lost, "all, in order");
+        let last = w.nodes[0].events.last();
+        assert!(matches!(last, Some(Event::Disconnected { .. })));
+    }
+}
+
+#[test]
+fn each_message_is_acknowledged_or_comes_back() {
+    for seed in 0..40 {
+        let mut w = World::new(2);
+        let (a, _) = w.connected();
+        w.link.rng = Rng::new(seed);
+        w.link.loss = 20;
+        for number in 0..60_u32 {
+            w.send(
+                0,
+                a,
+                number,
+                &vec![7; 100 + 100 * usize::try_from(number).unwrap()],
+            );
+        }
+        w.run_ms(40 * seed);
+        let now = w.now;
+        w.nodes[0].stack.abort(now, a);
+        w.run_ms(10);
+        let got: Vec<_> = w.messages(1).iter().map(|message| message.1).collect();
+        let back: Vec<_> = undelivered(&w, 0).iter().map(|message| message.1).collect();
+        // What comes back are the last ones, and nobody lacks one.
+        let first = back.first().copied().unwrap_or(60);
+        assert_eq!(back, (first..60).collect::<Vec<_>>());
+        let delivered = u32::try_from(got.len()).unwrap();
+        assert!(delivered >= first, "{seed}: {delivered} {first}");
+    }
+}
+
+#[test]
+fn nothing_comes_back_of_an_association_that_was_closed() {
+    let mut w = World::new(2);
+    let (a, _) = w.connected();
+    for number in 0..60_u32 {
+        w.send(0, a, number, &[7; 5000]);
+    }
+    let now = w.now;
+    w.nodes[0].stack.close(now, a);
+    w.run_ms(10_000);
+    assert_eq!(w.messages(1).len(), 60);
+    assert_eq!(undelivered(&w, 0), []);
+}

@@ -4,8 +4,10 @@
 //! [sends again](super::SessionOptions::resend) it goes to the next element, before all that waits and in the same order; else
 //! the application gets it.
 
-use super::session::{Link, Queued, Session, State};
-use super::{Event, Failover, PoolUser, SessionError, SessionId};
+use core::time::Duration;
+
+use super::session::{Queued, Session, State};
+use super::{Event, Failover, PoolUser, SessionError, SessionId, Timer};
 use crate::ids::AssocId;
 use crate::machine::{Data, End};
 use crate::time::Instant;
@@ -23,31 +25,28 @@ impl Session {
     }
 }
 
-impl PoolUser {
-    /// The association is left at once; its end follows.
-    pub(super) fn leave(&mut self, id: SessionId, link: Link, unreachable: bool) {
-        if let Some(session) = self.sessions.get_mut(&id) {
-            session.state = State::Leaving { link, unreachable };
-            self.actions.abort(link.association);
+impl Data {
+    /// RFC 5352 §6.5.5, §6.7: unsent data is returned.
+    fn undelivered(self, session: SessionId) -> Event {
+        Event::Undelivered {
+            session,
+            ppid: self.ppid,
+            stream: self.stream,
+            bytes: self.bytes,
         }
     }
+}
 
-    /// An element that takes no message is as good as gone (RFC 5352 §3.5, §6.9): what follows would have a gap before it.
-    pub(super) fn on_send_failed(&mut self, association: AssocId, data: Option<Data>) {
+impl PoolUser {
+    /// A message could not be delivered. Whether the association has ended or only refuses the message, the end says that follows,
+    /// or not. It is sent again to `max_resends` more elements: it may be the message that they fail of. What there is no room for
+    /// is the application's.
+    pub(super) fn on_send_failed(&mut self, now: Instant, association: AssocId, data: Data) {
+        /// The end is told together with what was lost, unless the driver is very busy.
+        const PATIENCE: Duration = Duration::from_secs(1);
         let Some(&id) = self.by_association.get(&association) else {
             return;
         };
-        if let Some(data) = data {
-            self.on_undelivered(id, data);
-        }
-        if let Some(State::Connected(link)) = self.sessions.get(&id).map(|session| session.state) {
-            self.leave(id, link, true);
-        }
-    }
-
-    /// A message is sent again to `max_resends` more elements: it may be the message that they fail of. What there is no room for
-    /// is the application's.
-    fn on_undelivered(&mut self, id: SessionId, data: Data) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -57,19 +56,21 @@ impl PoolUser {
         if goes_on && room && tries <= self.config.max_resends {
             session.queued += data.bytes.len();
             session.undelivered.push_back(Queued { data, tries });
+            self.timers.set(Timer::Refused(id), now + PATIENCE);
         } else {
-            self.return_message(id, data);
+            self.actions.notify(data.undelivered(id));
         }
     }
 
-    /// RFC 5352 §6.5.5, §6.7: unsent data is returned.
-    fn return_message(&mut self, session: SessionId, data: Data) {
-        self.actions.notify(Event::Undelivered {
-            session,
-            ppid: data.ppid,
-            stream: data.stream,
-            bytes: data.bytes,
-        });
+    /// The element is still there: what could not be delivered is not for any other one either.
+    pub(super) fn on_refused(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        for queued in core::mem::take(&mut session.undelivered) {
+            session.queued -= queued.data.bytes.len();
+            self.actions.notify(queued.data.undelivered(id));
+        }
     }
 
     /// The session's association has ended. An element that closed it in order is not unreachable.
@@ -80,13 +81,13 @@ impl PoolUser {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        let (link, wanted, unreachable) = match session.state {
-            State::Connected(link) => (link, false, end == End::Lost),
-            State::Leaving { link, unreachable } => {
-                (link, !unreachable, unreachable && end == End::Lost)
-            }
+        let (link, wanted) = match session.state {
+            State::Connected(link) => (link, false),
+            State::Leaving(link) => (link, true),
             _ => return,
         };
+        let unreachable = !wanted && end == End::Lost;
+        self.timers.cancel(Timer::Refused(id));
         // One that worked for a while was a good one: the search starts from scratch. The time with any other one does not count,
         // and the time without goes on.
         let lived = now.duration_since(link.since);
@@ -138,7 +139,7 @@ impl PoolUser {
             self.abandon(id, remote);
         }
         for queued in session.undelivered.drain(..).chain(session.queue.drain(..)) {
-            self.return_message(id, queued.data);
+            self.actions.notify(queued.data.undelivered(id));
         }
         self.actions
             .notify(Event::SessionFailed { session: id, error });

@@ -47,6 +47,8 @@ enum Timer {
     Retry(SessionId),
     /// A session has been without an element for too long.
     GiveUp(SessionId),
+    /// The element did not get a message, and is still there.
+    Refused(SessionId),
     /// A subscription that no registrar serves is asked for.
     Poll(u64),
 }
@@ -210,19 +212,23 @@ impl Machine for PoolUser {
             Input::SendFailed { association, .. } if self.hunt.home() == Some(association) => {
                 self.actions.abort(association);
             }
+            // Cookies and business cards go with the association.
+            Input::SendFailed {
+                ppid: Ppid::ASAP, ..
+            } => {}
             Input::SendFailed {
                 association,
                 ppid,
                 stream,
                 bytes,
             } => {
-                let data = (ppid != Ppid::ASAP).then(|| Data {
+                let data = Data {
                     ppid,
                     stream,
                     unordered: false,
                     bytes: Bytes::copy_from_slice(bytes),
-                });
-                self.on_send_failed(association, data);
+                };
+                self.on_send_failed(now, association, data);
             }
             Input::Announcement {
                 source,
@@ -246,6 +252,7 @@ impl Machine for PoolUser {
                 Timer::Connect(session) => self.on_connect_timeout(now, session),
                 Timer::Retry(session) => self.seek(now, session),
                 Timer::GiveUp(session) => self.on_give_up(session),
+                Timer::Refused(session) => self.on_refused(session),
                 Timer::Poll(id) => self.on_poll(now, id),
             }
         }

@@ -1,7 +1,7 @@
 //! A session: a conversation with a pool that outlives the element it is held with (RFC 5352 §3.5, §3.8, §3.9, §6.5).
 //!
 //! ```text
-//!           element selected             up               given up
+//!           element selected             up               fail_over
 //!  Waiting ─────────────────▶ Connecting ──▶ Connected ────────────▶ Leaving
 //!     ▲ ▲                        │               │ lost                 │ ended
 //!     │ └── refused, time-out ───┘               ├──────────────────────┘
@@ -49,12 +49,8 @@ pub(super) enum State {
         control: bool,
     },
     Connected(Link),
-    /// The association is being aborted; its end is awaited, and what it could not deliver.
-    Leaving {
-        link: Link,
-        /// Whether the element could not be reached; else the application wants another one.
-        unreachable: bool,
-    },
+    /// The application wants another element. The end of the association is awaited, and what it could not deliver.
+    Leaving(Link),
     /// For [`PoolUser::fail_over`].
     Interrupted,
 }
@@ -247,12 +243,16 @@ impl PoolUser {
     /// An element that does not answer is reported by [`PoolUser::report_unreachable`]. Does nothing where the session is looking
     /// for an element already.
     pub fn fail_over(&mut self, now: Instant, session: SessionId) {
-        match self.sessions.get(&session).map(|session| session.state) {
-            Some(State::Connected(link)) => self.leave(session, link, false),
-            Some(State::Interrupted) => {
-                if let Some(session) = self.sessions.get_mut(&session) {
-                    session.deadline = now + self.config.failover_timeout;
-                }
+        let Some(known) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        match known.state {
+            State::Connected(link) => {
+                known.state = State::Leaving(link);
+                self.actions.abort(link.association);
+            }
+            State::Interrupted => {
+                known.deadline = now + self.config.failover_timeout;
                 self.look_for_element(now, session);
             }
             _ => {}
@@ -267,7 +267,7 @@ impl PoolUser {
         match closed.state {
             State::Connected(link) => self.actions.disconnect(link.association),
             State::Connecting { remote, .. } => self.abandon(session, remote),
-            State::Waiting | State::Leaving { .. } | State::Interrupted => {}
+            State::Waiting | State::Leaving(_) | State::Interrupted => {}
         }
     }
 
@@ -276,6 +276,7 @@ impl PoolUser {
             Timer::Connect(session),
             Timer::Retry(session),
             Timer::GiveUp(session),
+            Timer::Refused(session),
         ] {
             self.timers.cancel(timer);
         }
@@ -306,7 +307,7 @@ impl PoolUser {
         let id = self.by_association.get(&association)?;
         let session = self.sessions.get_mut(id)?;
         let control = match session.state {
-            State::Connected(link) | State::Leaving { link, .. } => link.control,
+            State::Connected(link) | State::Leaving(link) => link.control,
             _ => false,
         };
         if !control {

@@ -330,6 +330,20 @@ impl<R: Runtime> Udp<R> {
                 stream,
                 bytes,
             },
+            Event::Undelivered {
+                id,
+                stream,
+                ppid,
+                bytes,
+            } => Arrival::SendFailed {
+                association: name(id),
+                message: Outgoing {
+                    ppid: Ppid(ppid),
+                    stream,
+                    unordered: false,
+                    bytes,
+                },
+            },
             Event::Writable { id } => {
                 self.send_held(now, name(id));
                 return None;

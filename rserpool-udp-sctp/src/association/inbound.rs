@@ -197,6 +197,7 @@ impl Association {
         if tsn_after(cumulative, self.acknowledged) {
             self.acknowledged = cumulative;
             self.outward.on_acknowledged(cumulative);
+            self.unacknowledged.on_acknowledged(cumulative);
             self.heartbeat.on_progress(context.now);
             if self.guard.is_some() {
                 self.guard = Some(Guard::start(context.now, context.config));

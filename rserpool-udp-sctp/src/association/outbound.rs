@@ -99,6 +99,9 @@ impl Association {
                         && tsn_after(tsn, self.last_sent)
                     {
                         self.last_sent = tsn;
+                        if chunk.flags & ppid::END != 0 {
+                            self.unacknowledged.on_sent(tsn);
+                        }
                     }
                 }
                 kind::SACK => {

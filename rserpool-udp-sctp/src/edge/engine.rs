@@ -112,11 +112,13 @@ impl Engine {
         }
     }
 
-    /// Queues a message. False if the engine refuses, which it does only when it failed.
-    pub(crate) fn write(&mut self, stream: u16, ppid: u32, message: &[u8]) -> bool {
+    /// Queues a message, and gives it back with the PPID in front. None if the engine refuses, which it
+    /// does only when it failed.
+    pub(crate) fn write(&mut self, stream: u16, ppid: u32, message: &[u8]) -> Option<Bytes> {
         let mut bytes = BytesMut::with_capacity(OUT_PREFIX + message.len());
         bytes.extend_from_slice(&ppid.to_be_bytes());
         bytes.extend_from_slice(message);
+        let bytes = bytes.freeze();
         if !self.written.contains(&stream) {
             self.written.push(stream);
         }
@@ -124,10 +126,11 @@ impl Engine {
         let _ = self
             .association
             .open_stream(stream, PayloadProtocolIdentifier::Binary);
-        self.association
+        let written = self
+            .association
             .stream(stream)
-            .and_then(|mut s| s.write_sctp(&bytes.freeze(), PayloadProtocolIdentifier::Binary))
-            .is_ok()
+            .and_then(|mut s| s.write_sctp(&bytes, PayloadProtocolIdentifier::Binary));
+        written.is_ok().then_some(bytes)
     }
 
     /// Bytes written and not yet acknowledged.

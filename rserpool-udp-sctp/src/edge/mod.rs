@@ -15,3 +15,4 @@ pub(crate) mod ppid;
 pub(crate) mod reassembly;
 pub(crate) mod sack;
 pub(crate) mod shutdown;
+pub(crate) mod unacknowledged;

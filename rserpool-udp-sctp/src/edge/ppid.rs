@@ -36,7 +36,7 @@ const SHORT: usize = 512;
 const IMMEDIATE: u8 = 0x08;
 const UNORDERED: u8 = 0x04;
 const BEGIN: u8 = 0x02;
-const END: u8 = 0x01;
+pub(crate) const END: u8 = 0x01;
 
 /// The PPID that sctp-proto sees: "binary", for it has no meaning there.
 const NEUTRAL: [u8; 4] = 53_u32.to_be_bytes();

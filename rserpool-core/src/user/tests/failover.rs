@@ -24,11 +24,10 @@ fn undelivered_messages_go_first_and_in_order_to_the_next_element() {
     // RFC 5352 §6.5.5, ASAP_SEND_FAILOVER
     let (mut script, session) = Script::connected_session(options(Failover::Automatic, true));
     script.send_failed(7, 3, b"one");
-    let association = AssocId(7);
-    assert_eq!(script.actions(), [Action::Abort { association }], "once");
-    script.send(session, b"three");
     script.send_failed(7, 0, b"two");
+    assert_eq!(script.actions(), []);
     script.disconnected(7, End::Lost);
+    script.send(session, b"three");
     let actions = script.actions();
     assert_eq!(sent(&actions), [(HOME, 9)], "reported once");
     assert_eq!(data(&actions), []);
@@ -139,6 +138,7 @@ fn what_is_kept_for_the_next_element_is_bounded() {
     assert_eq!(script.events(), []);
     script.send_failed(7, 0, b"5");
     assert_eq!(script.events(), [undelivered(session, b"5")]);
+    script.disconnected(7, End::Lost);
     let more = Bytes::from_static(b"6");
     assert_eq!(
         script.user.send(session, Ppid(0), 0, more),
@@ -180,7 +180,6 @@ fn a_session_that_is_not_to_fail_over_ends_with_its_element() {
     // RFC 5352 §6.5.5, ASAP_SEND_NO_FAILOVER
     let (mut script, session) = Script::connected_session(options(Failover::Never, true));
     script.send_failed(7, 0, b"one");
-    script.send(session, b"two");
     script.disconnected(7, End::Lost);
     let element = PeId(1);
     let closed = false;
@@ -194,7 +193,6 @@ fn a_session_that_is_not_to_fail_over_ends_with_its_element() {
                 element,
                 closed
             },
-            undelivered(session, b"two"),
             Event::SessionFailed { session, error },
         ]
     );
@@ -489,4 +487,29 @@ fn a_handle_that_no_message_can_carry_is_refused() {
     script.user.resolve(script.now, &longest);
     script.connected(HOME, registrar(1));
     assert_eq!(sent(&script.actions()), [(HOME, 5)]);
+}
+
+#[test]
+fn a_message_that_the_transport_refuses_fails_alone() {
+    // It is too long, or there is no such stream: no other element would get it either.
+    let (mut script, session) = Script::connected_session(options(Failover::Automatic, true));
+    script.user.config.max_session_queue = 4;
+    script.send_failed(7, 9, b"bad");
+    assert_eq!(script.actions(), []);
+    assert_eq!(script.wait(), Duration::from_secs(1));
+    let refused = Event::Undelivered {
+        session,
+        ppid: Ppid(0),
+        stream: 9,
+        bytes: Bytes::from_static(b"bad"),
+    };
+    assert_eq!(script.actions(), [Action::Notify(refused)]);
+    assert_eq!(script.user.element(session), Some(PeId(1)));
+    // Nothing of it is left.
+    script.send_failed(7, 0, b"good");
+    script.disconnected(7, End::Lost);
+    script.actions();
+    script.connected(8, server(2));
+    assert_eq!(data(&script.actions()), [(8, 0, false, &b"good"[..])]);
+    assert_eq!(script.user.poll_timeout(), None);
 }
