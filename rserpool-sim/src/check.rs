@@ -86,6 +86,9 @@ impl World {
                 pe_id,
                 reason,
             }) => self.check_removal(id, pool_handle, *pe_id, *reason),
+            Told::Registrar(registrar::Event::PeerLost { server }) => {
+                self.check_lost_peer(id, *server)
+            }
             Told::User(user::Event::Interrupted {
                 element,
                 closed: true,

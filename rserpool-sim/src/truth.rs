@@ -390,6 +390,14 @@ impl World {
             .then(|| format!("I2: {element:?} is there, and is removed: {reason:?}"))
     }
 
+    /// I2: a registrar that lives and is heard is not forgotten, whoever says that it was taken over.
+    pub(crate) fn check_lost_peer(&self, id: NodeId, server: ServerId) -> Option<String> {
+        let lives = |node: &NodeId| self.server_id(*node) == Some(server);
+        let peer = self.live_registrars().into_iter().find(lives)?;
+        self.undisturbed(id, peer, PATIENCE * 3)
+            .then(|| format!("I2: {peer:?} is there, and is forgotten"))
+    }
+
     /// The element of a registrar's own that a peer's DEL_PE is about.
     pub(crate) fn endangered(&self, id: NodeId, input: &Input<'_>) -> Option<(PoolHandle, PeId)> {
         let Input::Message {
