@@ -491,12 +491,7 @@ impl Machine for PoolElement {
                 stream,
                 bytes,
             } => {
-                let data = Data {
-                    ppid,
-                    stream,
-                    unordered: false,
-                    bytes: Bytes::copy_from_slice(bytes),
-                };
+                let data = Data::ordered(ppid, stream, Bytes::copy_from_slice(bytes));
                 self.on_undelivered(association, data);
             }
             Input::Announcement {

@@ -233,12 +233,7 @@ impl Machine for PoolUser {
                 stream,
                 bytes,
             } => {
-                let data = Data {
-                    ppid,
-                    stream,
-                    unordered: false,
-                    bytes: Bytes::copy_from_slice(bytes),
-                };
+                let data = Data::ordered(ppid, stream, Bytes::copy_from_slice(bytes));
                 self.on_send_failed(now, association, data);
             }
             Input::Announcement {
