@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
-use rserpool_core::element::{Config, Event, PoolElement};
+use rserpool_core::element::{Config, Event, PoolElement, SendError};
 use rserpool_core::wire::{
     CauseCode, List, Policy, SctpTransport, Transport, TransportBuf, TransportUse,
 };
@@ -282,9 +282,7 @@ async fn serve(
             let sent = handle
                 .call(move |element, _| element.send(association, ppid, stream, answer))
                 .await?;
-            if let Err(error) = sent {
-                tracing::debug!("no answer: {error}");
-            }
+            note(sent);
         }
         Event::SessionOpened { association } => {
             sessions.insert(association, PingPong::default());
@@ -322,6 +320,13 @@ async fn serve(
     Ok(())
 }
 
+/// The user may have gone before its answer.
+fn note(sent: Result<(), SendError>) {
+    if let Err(error) = sent {
+        tracing::debug!("no answer: {error}");
+    }
+}
+
 /// Answers a ping, where that is the service; other messages are thrown away.
 async fn pong(
     handle: &Handle<PoolElement>,
@@ -338,9 +343,7 @@ async fn pong(
             let sent = element.send(association, ppid, stream, pong);
             (sent, element.send_cookie(association, &cookie))
         };
-        if let (Err(error), _) = handle.call(answer).await? {
-            tracing::debug!("no pong: {error}");
-        }
+        note(handle.call(answer).await?.0);
     }
     Ok(())
 }

@@ -1,12 +1,13 @@
 //! `rserpool resolve`: asks a registrar for the elements of a pool.
 
+use core::time::Duration;
 use std::io::Write;
 
 use clap::Args;
 use rserpool_core::user::{Config, Element, Event, PoolUser, ResolveError};
 use rserpool_core::wire::{CauseCode, PolicyType};
 use rserpool_core::{Dialect, PoolHandle};
-use rserpool_tokio::{Events, Options, seed};
+use rserpool_tokio::{Events, Handle, Options, seed};
 use serde_json::{Value, json};
 
 use crate::decode::message;
@@ -28,6 +29,9 @@ pub(crate) struct ResolveArgs {
     /// How to print the answer.
     #[arg(long, value_enum, default_value = "table")]
     output: Output,
+    /// Go on until interrupted, and print the pool again whenever it has changed.
+    #[arg(long)]
+    watch: bool,
 }
 
 /// The options of a user's endpoint.
@@ -44,7 +48,7 @@ pub(crate) fn user_config(client: &ClientArgs) -> Config {
     let mut config = Config::default();
     config.dialect = Dialect::from(client.scope.dialect);
     config.hunt = client.hunt();
-    config.t1_enrp_request = core::time::Duration::from_secs(2);
+    config.t1_enrp_request = Duration::from_secs(2);
     config
 }
 
@@ -56,18 +60,67 @@ pub(crate) async fn run(args: ResolveArgs) -> Result<(), Failure> {
     let mut config = user_config(&args.client);
     config.items = args.items;
     let (handle, mut events) = bound.drive(PoolUser::new(config, seed()?)).spawn();
+    let asked = async {
+        if args.watch {
+            watch(&args, &handle, &mut events).await
+        } else {
+            resolve(&args, &handle, &mut events).await
+        }
+    };
+    let result = tokio::select! {
+        result = asked => result,
+        () = interrupt.wait() => if args.watch {
+            Ok(())
+        } else {
+            Err(Failure::failed("interrupted"))
+        },
+    };
+    finish_or_interrupt(handle, events, &mut interrupt).await;
+    result
+}
+
+async fn resolve(
+    args: &ResolveArgs,
+    handle: &Handle<PoolUser>,
+    events: &mut Events<Event>,
+) -> Result<(), Failure> {
     let pool = args.pool.clone();
     handle
         .call(move |user, now| user.resolve(now, &pool))
         .await?;
-    let result = tokio::select! {
-        answer = answer(&args.client, &args.pool, &mut events) => {
-            answer.and_then(|(policy, elements)| print(&args, policy, &elements))
+    let (policy, elements) = answer(&args.client, &args.pool, events).await?;
+    print(args, Some(policy), &elements)
+}
+
+/// Prints the pool whenever it has changed; does not end by itself.
+async fn watch(
+    args: &ResolveArgs,
+    handle: &Handle<PoolUser>,
+    events: &mut Events<Event>,
+) -> Result<(), Failure> {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let pool = args.pool.clone();
+    let subscribed = handle.call(move |user, now| user.subscribe(now, &pool));
+    subscribed
+        .await?
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    let mut quiet = true;
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(Event::Updated { policy, elements, .. }) => {
+                    quiet = false;
+                    print(args, policy, &elements)?;
+                }
+                Some(_) => {}
+                None => return Err(Failure::socket()),
+            },
+            () = tokio::time::sleep(PATIENCE), if quiet => {
+                quiet = false;
+                tracing::warn!("{}; trying on", args.client.no_registrar());
+            }
         }
-        () = interrupt.wait() => Err(Failure::failed("interrupted")),
-    };
-    finish_or_interrupt(handle, events, &mut interrupt).await;
-    result
+    }
 }
 
 /// Waits for the answer about the pool, and says what to do where there is none.
@@ -100,7 +153,12 @@ pub(crate) async fn answer(
     }
 }
 
-fn print(args: &ResolveArgs, policy: PolicyType, elements: &[Element]) -> Result<(), Failure> {
+/// Prints a pool; without a policy there is none.
+fn print(
+    args: &ResolveArgs,
+    policy: Option<PolicyType>,
+    elements: &[Element],
+) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     let objects: Vec<Value> = elements
         .iter()
@@ -109,12 +167,16 @@ fn print(args: &ResolveArgs, policy: PolicyType, elements: &[Element]) -> Result
     if args.output == Output::Json {
         let pool = json!({
             "pool_handle": args.pool.to_string(),
-            "policy": { "type": policy.0, "name": policy.name() },
+            "policy": policy.map(|policy| json!({ "type": policy.0, "name": policy.name() })),
             "pool_elements": objects,
         });
         writeln!(stdout, "{pool}")?;
         return Ok(());
     }
+    let Some(policy) = policy else {
+        writeln!(stdout, "{}: there is no such pool", args.pool)?;
+        return Ok(());
+    };
     let count = objects.len();
     let noun = if count == 1 { "element" } else { "elements" };
     writeln!(stdout, "{}: {}, {count} {noun}", args.pool, policy.name())?;

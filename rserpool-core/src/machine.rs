@@ -159,6 +159,24 @@ pub(crate) struct Data {
     pub(crate) bytes: Bytes,
 }
 
+impl Data {
+    pub(crate) fn ordered(ppid: Ppid, stream: u16, bytes: Bytes) -> Self {
+        Self {
+            ppid,
+            stream,
+            unordered: false,
+            bytes,
+        }
+    }
+
+    pub(crate) fn unordered(ppid: Ppid, stream: u16, bytes: Bytes) -> Self {
+        Self {
+            unordered: true,
+            ..Self::ordered(ppid, stream, bytes)
+        }
+    }
+}
+
 /// The one ordered queue of a machine's actions.
 #[derive(Debug)]
 pub(crate) struct Actions<E>(VecDeque<Action<E>>);

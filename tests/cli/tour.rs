@@ -76,6 +76,30 @@ fn resolve_shows_the_pool() {
 }
 
 #[test]
+fn a_watched_pool_is_printed_whenever_it_changes() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let (first, _) = scope.element(&["--pool", "w", "--discard"]);
+    let watch = scope.start(&["resolve", "w", "--watch", "--output", "json"]);
+    let elements = |line: &str| {
+        let pool: Value = serde_json::from_str(line).expect("a JSON object a line");
+        let there = pool["pool_elements"].as_array().expect("a list").len();
+        (there, pool["policy"]["name"].as_str().map(str::to_owned))
+    };
+    let policy = Some("Round Robin".to_owned());
+    assert_eq!(elements(&watch.hear()), (1, policy.clone()));
+    let (second, _) = scope.element(&["--pool", "w", "--discard"]);
+    assert_eq!(elements(&watch.hear()), (2, policy.clone()));
+    first.signal("INT");
+    assert_eq!(elements(&watch.hear()), (1, policy));
+    second.signal("INT");
+    assert_eq!(elements(&watch.hear()), (0, None));
+    watch.signal("INT");
+    let (status, log) = watch.wait();
+    assert_eq!((status, &log[..]), (Some(0), ""));
+}
+
+#[test]
 fn every_message_to_daytime_is_answered_with_the_time() {
     let scope = Scope::new();
     let _registrar = scope.registrar();

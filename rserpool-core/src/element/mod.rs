@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Users reach the element on the same SCTP endpoint. Messages with the PPID of ASAP are the control channel, all others
-//! are the application's.
+//! are the application's. Without a control channel, where the user transport is for data only, users get neither cookies nor a
+//! business card.
 
 mod config;
 mod home;
@@ -490,12 +491,7 @@ impl Machine for PoolElement {
                 stream,
                 bytes,
             } => {
-                let data = Data {
-                    ppid,
-                    stream,
-                    unordered: false,
-                    bytes: Bytes::copy_from_slice(bytes),
-                };
+                let data = Data::ordered(ppid, stream, Bytes::copy_from_slice(bytes));
                 self.on_undelivered(association, data);
             }
             Input::Announcement {

@@ -20,13 +20,7 @@ impl PoolElement {
         stream: u16,
         bytes: Bytes,
     ) -> Result<(), SendError> {
-        let data = Data {
-            ppid,
-            stream,
-            unordered: false,
-            bytes,
-        };
-        self.send_data(association, data)
+        self.send_data(association, Data::ordered(ppid, stream, bytes))
     }
 
     /// The same for a message that may overtake others (RFC 5352 §6.5.5). A transport that cannot do so sends it in order.
@@ -37,13 +31,7 @@ impl PoolElement {
         stream: u16,
         bytes: Bytes,
     ) -> Result<(), SendError> {
-        let data = Data {
-            ppid,
-            stream,
-            unordered: true,
-            bytes,
-        };
-        self.send_data(association, data)
+        self.send_data(association, Data::unordered(ppid, stream, bytes))
     }
 
     fn send_data(&mut self, association: AssocId, data: Data) -> Result<(), SendError> {

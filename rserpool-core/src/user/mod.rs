@@ -1,7 +1,18 @@
-//! The pool user: a client of pools (RFC 5352 §3.3, §3.5, §3.7, §3.8).
+//! The pool user: a client of pools (RFC 5352 §3.3, §3.5, §3.7–§3.9, §6.5).
 //!
-//! It finds a registrar, resolves pools, remembers them for a while, and holds sessions with them: a session goes on with
-//! another element when its element fails.
+//! It finds a registrar, resolves pools, remembers them for a while or is told of their changes, and holds sessions with them: a
+//! session goes on with another element when its element fails.
+//!
+//! | RFC 5352 §6.5.5 | here |
+//! |---|---|
+//! | ASAP_SEND_TO_LAST | [`PoolUser::send`] in a session; each session selects an element of its own |
+//! | ASAP_SEND_TO_ALL, ASAP_SEND_TO_SELF | [`PoolUser::open_all`] |
+//! | ASAP_SEND_FAILOVER | [`SessionOptions::resend`] |
+//! | ASAP_SEND_NO_FAILOVER | without it, for each message: [`Event::Undelivered`] returns it; for the session: [`Failover::Never`] |
+//! | ASAP_SCTP_UNORDER | [`PoolUser::send_unordered`] |
+//!
+//! An element that is there and does not answer is the application's to notice, who knows what an answer is and when it is due:
+//! [`PoolUser::fail_over`].
 
 mod config;
 mod connect;
@@ -222,12 +233,7 @@ impl Machine for PoolUser {
                 stream,
                 bytes,
             } => {
-                let data = Data {
-                    ppid,
-                    stream,
-                    unordered: false,
-                    bytes: Bytes::copy_from_slice(bytes),
-                };
+                let data = Data::ordered(ppid, stream, Bytes::copy_from_slice(bytes));
                 self.on_send_failed(now, association, data);
             }
             Input::Announcement {

@@ -189,13 +189,7 @@ impl PoolUser {
         stream: u16,
         bytes: Bytes,
     ) -> Result<(), SendError> {
-        let data = Data {
-            ppid,
-            stream,
-            unordered: false,
-            bytes,
-        };
-        self.send_data(session, data)
+        self.send_data(session, Data::ordered(ppid, stream, bytes))
     }
 
     /// The same for a message that may overtake others (RFC 5352 §6.5.5). A transport that cannot do so sends it in order, and
@@ -207,13 +201,7 @@ impl PoolUser {
         stream: u16,
         bytes: Bytes,
     ) -> Result<(), SendError> {
-        let data = Data {
-            ppid,
-            stream,
-            unordered: true,
-            bytes,
-        };
-        self.send_data(session, data)
+        self.send_data(session, Data::unordered(ppid, stream, bytes))
     }
 
     fn send_data(&mut self, session: SessionId, data: Data) -> Result<(), SendError> {
