@@ -11,8 +11,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::common::{Failure, Output, exit_code};
+use crate::element::PolicyName;
 use ledger::Row;
-use workload::{PolicyName, Workload};
+use workload::Workload;
 
 #[derive(Parser)]
 pub(crate) struct Args {

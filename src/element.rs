@@ -22,7 +22,7 @@ use crate::registrar::{identifier, seconds};
 
 /// The policies of RFC 5356, as they are named on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum PolicyName {
+pub(crate) enum PolicyName {
     RoundRobin,
     WeightedRoundRobin,
     Random,

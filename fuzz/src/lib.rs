@@ -3,10 +3,11 @@
 //! A script is a sequence of steps: an opcode, its operands, and for messages a length and so many bytes. Whatever the bytes
 //! are, they are some script.
 
+use core::fmt::Debug;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use rserpool_core::wire::{asap, enrp};
+use rserpool_core::wire::{DecodeError, Decoded, asap, enrp};
 use rserpool_core::{Action, AssocId, End, Input, Instant, Machine, Ppid};
 
 /// The bytes of a script that are left.
@@ -35,6 +36,26 @@ struct Bench<M> {
     now: Instant,
     calls: Vec<SocketAddr>,
     sent: Vec<(AssocId, Ppid, u16, Vec<u8>)>,
+}
+
+/// Reads all that comes out of decoding `bytes`.
+pub fn read<M: Debug>(bytes: &[u8], result: Result<Decoded<M>, DecodeError>) {
+    match result {
+        Ok(decoded) => {
+            // The text of a value has every field of it and every item of its lists.
+            let text = format!("{:?}", decoded.message);
+            assert!(!text.is_empty());
+            assert!(decoded.trailing < bytes.len());
+            for span in decoded.unrecognized.spans() {
+                assert_eq!(span.of(bytes).len(), span.length);
+                assert!(bytes[span.offset] >= 0xc0);
+            }
+        }
+        Err(error) => {
+            assert!(error.offset() <= bytes.len());
+            assert!(error.offender(bytes).len() <= DecodeError::ECHO_CAP);
+        }
+    }
 }
 
 /// Runs a script on a machine. `command` gives it a command of its own, `check` looks at it after each step.

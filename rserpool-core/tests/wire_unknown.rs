@@ -2,8 +2,10 @@
 
 mod wire_common;
 
+use core::fmt::Debug;
+
 use proptest::prelude::*;
-use rserpool_core::wire::{CauseCode, Unrecognized, asap, enrp};
+use rserpool_core::wire::{CauseCode, DecodeError, Decoded, Unrecognized, asap, enrp};
 use wire_common::arbitrary::{Scope, asap_message, enrp_message};
 use wire_common::{message, param};
 
@@ -36,6 +38,38 @@ fn insert(bytes: &[u8], start: usize, first: bool, unknown: &[u8]) -> (Vec<u8>, 
     (message(bytes[0], bytes[1], &value), at)
 }
 
+/// What becomes of a message that was `valid` with an unknown parameter at `at`.
+fn check<M: PartialEq + Debug>(
+    (bytes, at): &(Vec<u8>, usize),
+    (kind, value): (u16, &[u8]),
+    valid: &M,
+    result: Result<Decoded<M>, DecodeError>,
+) -> Result<(), TestCaseError> {
+    match (kind >> 14, result) {
+        (0b10, Ok(decoded)) => {
+            prop_assert_eq!(&decoded.message, valid);
+            prop_assert!(decoded.unrecognized.spans().is_empty());
+        }
+        (0b11, Ok(decoded)) => {
+            prop_assert_eq!(&decoded.message, valid);
+            let spans = decoded.unrecognized.spans();
+            prop_assert_eq!(spans.len(), 1);
+            prop_assert_eq!((spans[0].offset, spans[0].length), (*at, 4 + value.len()));
+        }
+        (bits @ 0b00..=0b01, Err(error)) => {
+            prop_assert_eq!(error.offset(), *at);
+            let report = (bits == 0b01).then_some(CauseCode::UNRECOGNIZED_PARAMETER);
+            prop_assert_eq!(error.cause(), report);
+            prop_assert_eq!(
+                error.offender(bytes),
+                &param(kind, value)[..4 + value.len()]
+            );
+        }
+        (_, result) => prop_assert!(false, "{:#06x}: {:?}", kind, result),
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -45,27 +79,8 @@ proptest! {
         value in prop::collection::vec(any::<u8>(), 0..20),
     ) {
         let bytes = valid.to_bytes().expect("it fits");
-        let (bytes, at) = insert(&bytes, fixed_fields(false, bytes[0]), first, &param(kind, &value));
-        let result = asap::decode(&bytes);
-        match (kind >> 14, result) {
-            (0b10, Ok(decoded)) => {
-                prop_assert_eq!(decoded.message, valid);
-                prop_assert!(decoded.unrecognized.spans().is_empty());
-            }
-            (0b11, Ok(decoded)) => {
-                prop_assert_eq!(decoded.message, valid);
-                let spans = decoded.unrecognized.spans();
-                prop_assert_eq!(spans.len(), 1);
-                prop_assert_eq!((spans[0].offset, spans[0].length), (at, 4 + value.len()));
-            }
-            (bits @ 0b00..=0b01, Err(error)) => {
-                prop_assert_eq!(error.offset(), at);
-                let report = (bits == 0b01).then_some(CauseCode::UNRECOGNIZED_PARAMETER);
-                prop_assert_eq!(error.cause(), report);
-                prop_assert_eq!(error.offender(&bytes), &param(kind, &value)[..4 + value.len()]);
-            }
-            (_, result) => prop_assert!(false, "{:#06x}: {:?}", kind, result),
-        }
+        let with = insert(&bytes, fixed_fields(false, bytes[0]), first, &param(kind, &value));
+        check(&with, (kind, &value), &valid, asap::decode(&with.0))?;
     }
 
     #[test]
@@ -74,26 +89,8 @@ proptest! {
         value in prop::collection::vec(any::<u8>(), 0..20),
     ) {
         let bytes = valid.to_bytes().expect("it fits");
-        let (bytes, at) = insert(&bytes, fixed_fields(true, bytes[0]), first, &param(kind, &value));
-        let result = enrp::decode(&bytes);
-        match (kind >> 14, result) {
-            (0b10, Ok(decoded)) => {
-                prop_assert_eq!(decoded.message, valid);
-                prop_assert!(decoded.unrecognized.spans().is_empty());
-            }
-            (0b11, Ok(decoded)) => {
-                prop_assert_eq!(decoded.message, valid);
-                let spans = decoded.unrecognized.spans();
-                prop_assert_eq!(spans.len(), 1);
-                prop_assert_eq!((spans[0].offset, spans[0].length), (at, 4 + value.len()));
-            }
-            (bits @ 0b00..=0b01, Err(error)) => {
-                prop_assert_eq!(error.offset(), at);
-                let report = (bits == 0b01).then_some(CauseCode::UNRECOGNIZED_PARAMETER);
-                prop_assert_eq!(error.cause(), report);
-            }
-            (_, result) => prop_assert!(false, "{:#06x}: {:?}", kind, result),
-        }
+        let with = insert(&bytes, fixed_fields(true, bytes[0]), first, &param(kind, &value));
+        check(&with, (kind, &value), &valid, enrp::decode(&with.0))?;
     }
 }
 

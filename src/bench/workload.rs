@@ -2,27 +2,13 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 
-use clap::ValueEnum;
+use crate::element::PolicyName;
 use rserpool_core::handlespace::NewElement;
 use rserpool_core::wire::{List, Policy, SctpTransport, Transport, TransportUse};
 use rserpool_core::{Life, PeId, Rng, ServerId};
 
 /// The registrar that owns all elements.
 pub(super) const HOME: ServerId = ServerId(0x1111_1111);
-
-/// The policies of RFC 5356.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum PolicyName {
-    RoundRobin,
-    WeightedRoundRobin,
-    Random,
-    WeightedRandom,
-    Priority,
-    LeastUsed,
-    LeastUsedDegradation,
-    PriorityLeastUsed,
-    RandomizedLeastUsed,
-}
 
 /// Elements by number, from 0 to `elements`.
 pub(super) struct Workload {

@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 
 use bytes::Bytes;
-use rserpool_core::End;
+use rserpool_core::{Action, End};
 
 use super::probe::{Pair, Peer, Seen};
 use crate::runtime::driver::{MAX_MESSAGE_SIZE, Stopped};
@@ -17,7 +17,7 @@ const MESSAGES: usize = 1_000;
 const LENGTH: usize = 20_000;
 
 /// A message that knows its number.
-fn message(number: usize) -> Bytes {
+pub(super) fn message(number: usize) -> Bytes {
     format!("{number:0>LENGTH$}").into()
 }
 
@@ -52,55 +52,54 @@ fn a_reader_that_sleeps_slows_the_sender_down_and_loses_nothing() {
     });
 }
 
+/// The called one takes nothing, and has room for few events.
+pub(super) async fn give_up(mut pair: Pair) {
+    for number in 0..MESSAGES {
+        pair.caller.send(pair.to_called, message(number)).await;
+    }
+    let mut failed = 0;
+    let end = loop {
+        match pair.caller.next().await {
+            Seen::SendFailed(association, LENGTH) if association == pair.to_called => failed += 1,
+            other => break other,
+        }
+    };
+    assert!(failed > 0);
+    assert_eq!(end, Seen::Disconnected(pair.to_called, End::Lost));
+    assert_eq!(pair.caller.handle.writable().await, Ok(()));
+    // What had come before the end is there, without a gap.
+    let mut number = 0;
+    loop {
+        match pair.called.next().await {
+            Seen::Message(_, _, _, bytes) => assert!(bytes == message(number), "{number}"),
+            other => break assert_eq!(other, Seen::Disconnected(pair.to_caller, End::Lost)),
+        }
+        number += 1;
+    }
+}
+
+/// So many messages are beyond the send buffer, and within what waits beside it.
+pub(super) async fn send_and_close(mut pair: Pair, messages: usize) {
+    for number in 0..messages {
+        pair.caller.send(pair.to_called, message(number)).await;
+    }
+    let association = pair.to_called;
+    pair.caller.act(Action::Disconnect { association }).await;
+    for number in 0..messages {
+        assert!(pair.called.message().await == message(number), "{number}");
+    }
+    let end = Seen::Disconnected(association, End::Closed);
+    assert_eq!(pair.caller.next().await, end);
+}
+
 #[test]
 fn a_peer_that_takes_nothing_is_given_up() {
-    block_on(async {
-        let mut pair = Pair::at(LOCALHOST, 4).await;
-        for number in 0..MESSAGES {
-            pair.caller.send(pair.to_called, message(number)).await;
-        }
-        let mut failed = 0;
-        let end = loop {
-            match pair.caller.next().await {
-                Seen::SendFailed(association, LENGTH) if association == pair.to_called => {
-                    failed += 1;
-                }
-                other => break other,
-            }
-        };
-        assert!(failed > 0);
-        assert_eq!(end, Seen::Disconnected(pair.to_called, End::Lost));
-        assert_eq!(pair.caller.handle.writable().await, Ok(()));
-        // What had come before the end is there, without a gap.
-        let mut number = 0;
-        loop {
-            match pair.called.next().await {
-                Seen::Message(_, _, _, bytes) => assert!(bytes == message(number), "{number}"),
-                other => break assert_eq!(other, Seen::Disconnected(pair.to_caller, End::Lost)),
-            }
-            number += 1;
-        }
-    });
+    block_on(async { give_up(Pair::at(LOCALHOST, 4).await).await });
 }
 
 #[test]
 fn what_waits_for_room_is_sent_before_a_close() {
-    block_on(async {
-        // Beyond the send buffer of 4 MiB, within what waits beside it.
-        const MESSAGES: usize = 300;
-        let mut pair = Pair::at(LOCALHOST, 4).await;
-        for number in 0..MESSAGES {
-            pair.caller.send(pair.to_called, message(number)).await;
-        }
-        let association = pair.to_called;
-        let close = rserpool_core::Action::Disconnect { association };
-        pair.caller.act(close).await;
-        for number in 0..MESSAGES {
-            assert!(pair.called.message().await == message(number), "{number}");
-        }
-        let end = Seen::Disconnected(association, End::Closed);
-        assert_eq!(pair.caller.next().await, end);
-    });
+    block_on(async { send_and_close(Pair::at(LOCALHOST, 4).await, 300).await });
 }
 
 #[test]

@@ -9,9 +9,7 @@ use core::net::IpAddr;
 use core::sync::atomic::{AtomicU16, Ordering};
 use std::io;
 
-use rserpool_core::AssocId;
-
-use super::probe::{Peer, Seen};
+use super::probe::{Pair, Peer, Seen};
 use crate::runtime::driver::{Options, TransportKind};
 
 /// Whether there is something to test here.
@@ -44,29 +42,11 @@ fn port() -> u16 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Two ends with an association.
-struct Pair {
-    caller: Peer,
-    called: Peer,
-    to_called: AssocId,
-    to_caller: AssocId,
-}
-
-impl Pair {
-    /// The called one has room for so many events.
-    async fn at(local: &[IpAddr], event_capacity: usize) -> Self {
-        let mut options = kernel(Options::element(port()), local);
-        options.event_capacity = event_capacity;
-        let mut called = Peer::start(&options);
-        let mut caller = Peer::start(&kernel(Options::user(), local));
-        caller.connect(called.local).await;
-        Self {
-            to_called: caller.connected().await,
-            to_caller: called.connected().await,
-            caller,
-            called,
-        }
-    }
+/// Two ends with an association; the called one has room for so many events.
+async fn pair(local: &[IpAddr], event_capacity: usize) -> Pair {
+    let mut options = kernel(Options::element(port()), local);
+    options.event_capacity = event_capacity;
+    Pair::of(&options, &kernel(Options::user(), local)).await
 }
 
 async fn message(peer: &mut Peer) -> bytes::Bytes {

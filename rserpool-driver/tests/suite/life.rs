@@ -112,17 +112,18 @@ fn one_side_closes_and_both_are_told() {
     });
 }
 
+pub(super) async fn abort(mut pair: Pair) {
+    let association = pair.to_called;
+    pair.caller.act(Action::Abort { association }).await;
+    let end = Seen::Disconnected(association, End::Lost);
+    assert_eq!(pair.caller.next().await, end);
+    let end = Seen::Disconnected(pair.to_caller, End::Lost);
+    assert_eq!(pair.called.next().await, end);
+}
+
 #[test]
 fn an_abort_is_a_loss_for_both() {
-    block_on(async {
-        let mut pair = Pair::new().await;
-        let association = pair.to_called;
-        pair.caller.act(Action::Abort { association }).await;
-        let end = Seen::Disconnected(association, End::Lost);
-        assert_eq!(pair.caller.next().await, end);
-        let end = Seen::Disconnected(pair.to_caller, End::Lost);
-        assert_eq!(pair.called.next().await, end);
-    });
+    block_on(async { abort(Pair::new().await).await });
 }
 
 #[test]

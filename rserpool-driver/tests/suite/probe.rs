@@ -180,9 +180,16 @@ impl Pair {
         options.local = vec![ip];
         options.udp_port = udp_port;
         options.event_capacity = event_capacity;
-        let mut called = Peer::start(&options);
-        let mut caller = Peer::start(&user(ip, udp_port));
-        caller.connect(SocketAddr::new(ip, PORT)).await;
+        Self::of(&options, &user(ip, udp_port)).await
+    }
+
+    /// One that is called, and one that calls it.
+    pub(crate) async fn of(called: &Options, caller: &Options) -> Self {
+        let port = called.sctp_port.expect("an element has a port");
+        let mut called = Peer::start(called);
+        let mut caller = Peer::start(caller);
+        let remote = SocketAddr::new(called.local.ip(), port);
+        caller.connect(remote).await;
         Self {
             to_called: caller.connected().await,
             to_caller: called.connected().await,

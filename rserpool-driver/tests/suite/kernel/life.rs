@@ -9,9 +9,10 @@ use std::time::Instant;
 use futures_lite::future::zip;
 use rserpool_core::{Action, End, Ppid};
 
-use super::{Pair, has_sctp, is_required, kernel, message, port};
+use super::{has_sctp, is_required, kernel, message, pair, port};
 use crate::runtime::block_on;
 use crate::runtime::driver::{MAX_MESSAGE_SIZE, Options, TransportKind};
+use crate::suite::life::abort;
 use crate::suite::probe::{PPID, Peer, Seen};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -40,7 +41,7 @@ fn messages_of_all_lengths_arrive() {
             return;
         }
         for ip in [V4, V6] {
-            let mut pair = Pair::at(&[ip], 1024).await;
+            let mut pair = pair(&[ip], 1024).await;
             for length in [1, 1_000, 20_000, MAX_MESSAGE_SIZE] {
                 let bytes = vec![7; length];
                 pair.caller.send(pair.to_called, bytes.clone()).await;
@@ -63,7 +64,7 @@ fn one_side_closes_and_both_are_told() {
         if !has_sctp() {
             return;
         }
-        let mut pair = Pair::at(&[V4], 1024).await;
+        let mut pair = pair(&[V4], 1024).await;
         let association = pair.to_called;
         pair.caller.send(association, "last words").await;
         pair.caller.act(Action::Disconnect { association }).await;
@@ -81,7 +82,7 @@ fn the_last_handle_closes_everything_in_order() {
         if !has_sctp() {
             return;
         }
-        let mut pair = Pair::at(&[V4], 1024).await;
+        let mut pair = pair(&[V4], 1024).await;
         for number in 0..100 {
             pair.caller.send(pair.to_called, format!("{number}")).await;
         }
@@ -98,16 +99,9 @@ fn the_last_handle_closes_everything_in_order() {
 #[test]
 fn an_abort_is_a_loss_for_both() {
     block_on(async {
-        if !has_sctp() {
-            return;
+        if has_sctp() {
+            abort(pair(&[V6], 1024).await).await;
         }
-        let mut pair = Pair::at(&[V6], 1024).await;
-        let association = pair.to_called;
-        pair.caller.act(Action::Abort { association }).await;
-        let end = Seen::Disconnected(association, End::Lost);
-        assert_eq!(pair.caller.next().await, end);
-        let end = Seen::Disconnected(pair.to_caller, End::Lost);
-        assert_eq!(pair.called.next().await, end);
     });
 }
 
@@ -136,7 +130,7 @@ fn an_association_that_is_up_is_connected_again() {
         if !has_sctp() {
             return;
         }
-        let mut pair = Pair::at(&[V4], 1024).await;
+        let mut pair = pair(&[V4], 1024).await;
         pair.caller.connect(pair.called.local).await;
         let again = Seen::Connected(pair.to_called, vec![pair.called.local]);
         assert_eq!(pair.caller.next().await, again);
@@ -228,7 +222,7 @@ fn a_port_is_free_when_its_endpoint_has_ended() {
         if !has_sctp() {
             return;
         }
-        let mut pair = Pair::at(&[V4], 1024).await;
+        let mut pair = pair(&[V4], 1024).await;
         let options = kernel(Options::element(pair.called.local.port()), &[V4]);
         let taken = options.bind().err().expect("it is taken");
         assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
