@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use rserpool_core::ASAP_PORT;
 
 use super::probe::{PORT, free_port};
-use super::scope::{Element, User, fail_over, start_registrar};
+use super::scope::{Element, User, fail_over, send_again, start_registrar};
 use crate::runtime::block_on;
 use crate::runtime::driver::{Options, TransportKind};
 
@@ -34,17 +34,33 @@ fn a_user_finds_an_element_and_talks_to_it() {
     });
 }
 
+/// Two elements at hosts of their own.
+async fn start(udp_port: u16) -> [Element; 2] {
+    let element = |host| at(Options::element(PORT), host, udp_port);
+    [
+        Element::start(&element(2), HOME).await,
+        Element::start(&element(3), HOME).await,
+    ]
+}
+
 #[test]
 fn a_user_goes_on_with_the_next_element() {
     block_on(async {
         let udp_port = free_port(HOME.ip());
         let _registrar = start_registrar(&at(Options::registrar(), 1, udp_port));
-        let element = |host| at(Options::element(PORT), host, udp_port);
-        let elements = [
-            Element::start(&element(2), HOME).await,
-            Element::start(&element(3), HOME).await,
-        ];
+        let elements = start(udp_port).await;
         let user = User::start(&at(Options::user(), 2, udp_port), HOME).await;
         fail_over(elements, user).await;
+    });
+}
+
+#[test]
+fn what_a_dead_element_did_not_get_goes_to_the_next_one() {
+    block_on(async {
+        let udp_port = free_port(HOME.ip());
+        let _registrar = start_registrar(&at(Options::registrar(), 1, udp_port));
+        let elements = start(udp_port).await;
+        let user = User::start_resending(&at(Options::user(), 2, udp_port), HOME).await;
+        send_again(elements, user).await;
     });
 }

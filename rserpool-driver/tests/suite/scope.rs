@@ -2,9 +2,10 @@
 
 use core::net::SocketAddr;
 
+use bytes::Bytes;
 use rserpool_core::element::{self, PoolElement};
 use rserpool_core::registrar::{self, Registrar};
-use rserpool_core::user::{self, PoolUser, SessionId};
+use rserpool_core::user::{self, PoolUser, SessionId, SessionOptions};
 use rserpool_core::wire::{List, Policy, SctpTransport, Transport, TransportBuf, TransportUse};
 use rserpool_core::{Instant, PeId, PoolHandle, Ppid};
 use tokio::sync::oneshot;
@@ -29,6 +30,7 @@ pub(crate) fn start_registrar(options: &Options) -> Handle<Registrar> {
 pub(crate) struct Element {
     pub(crate) id: PeId,
     crash: oneshot::Sender<()>,
+    gone: oneshot::Receiver<()>,
 }
 
 impl Element {
@@ -46,11 +48,17 @@ impl Element {
         let id = machine.id();
         let (handle, mut events, driver) = bound.drive(machine).into_parts();
         let (crash, crashed) = oneshot::channel();
-        spawn(futures_lite::future::or(driver, async {
-            if crashed.await.is_err() {
-                core::future::pending::<()>().await;
-            }
-        }));
+        let (end, gone) = oneshot::channel();
+        spawn(async move {
+            let crashed = async {
+                if crashed.await.is_err() {
+                    core::future::pending::<()>().await;
+                }
+            };
+            futures_lite::future::or(driver, crashed).await;
+            // Who waits for it may have gone.
+            let _ = end.send(());
+        });
         handle
             .call(|element, now| element.register(now))
             .await
@@ -61,12 +69,13 @@ impl Element {
             Some(element::Event::Registered { .. })
         ));
         spawn(echo(handle, events));
-        Self { id, crash }
+        Self { id, crash, gone }
     }
 
-    /// Its driver is dropped, without a word to anybody.
-    pub(crate) fn crash(self) {
+    /// Its driver is dropped, without a word to anybody: nothing is taken or acknowledged after this.
+    pub(crate) async fn crash(self) {
         self.crash.send(()).expect("it runs");
+        self.gone.await.expect("it ends");
     }
 }
 
@@ -97,12 +106,23 @@ pub(crate) struct User {
 
 impl User {
     pub(crate) async fn start(options: &Options, home: SocketAddr) -> Self {
+        Self::open(options, home, SessionOptions::default()).await
+    }
+
+    /// The session sends again what an element did not get.
+    pub(crate) async fn start_resending(options: &Options, home: SocketAddr) -> Self {
+        let mut session = SessionOptions::default();
+        session.resend = true;
+        Self::open(options, home, session).await
+    }
+
+    async fn open(options: &Options, home: SocketAddr, session: SessionOptions) -> Self {
         let mut config = user::Config::default();
         config.hunt.registrars = vec![home];
         let bound = options.bind().expect("any port is free");
         let (handle, events) = start(bound.drive(PoolUser::new(config, seed().unwrap())));
         let session = handle
-            .call(|user, now| user.open(now, &PoolHandle::from(POOL)))
+            .call(move |user, now| user.open_with(now, &PoolHandle::from(POOL), session))
             .await
             .unwrap()
             .expect("a session can be opened");
@@ -119,14 +139,18 @@ impl User {
             .expect("the endpoint runs")
     }
 
-    /// Sends the question until somebody echoes it; says which element the session has changed to meanwhile, if any.
-    pub(crate) async fn ask(&mut self, question: &'static str) -> Option<PeId> {
-        let session = self.session;
+    async fn send(&self, message: impl Into<Bytes>) {
+        let (session, message) = (self.session, message.into());
         self.handle
-            .call(move |user, _| user.send(session, Ppid(0), 0, question.into()))
+            .call(move |user, _| user.send(session, Ppid(0), 0, message))
             .await
             .unwrap()
             .unwrap();
+    }
+
+    /// Sends the question until somebody echoes it; says which element the session has changed to meanwhile, if any.
+    pub(crate) async fn ask(&mut self, question: &'static str) -> Option<PeId> {
+        self.send(question).await;
         let mut used = None;
         loop {
             match self.next().await {
@@ -151,13 +175,42 @@ impl User {
     }
 }
 
+/// The element that the user talks to, and the other one.
+async fn in_use([a, b]: [Element; 2], user: &mut User) -> (Element, Element) {
+    let first = user.ask("hello").await;
+    let (used, other) = if first == Some(a.id) { (a, b) } else { (b, a) };
+    assert_eq!(first, Some(used.id));
+    (used, other)
+}
+
+/// What is said to an element that has crashed, before anybody has noticed, goes to the other one: nothing is left out,
+/// and the order is kept.
+pub(crate) async fn send_again(elements: [Element; 2], mut user: User) {
+    const MESSAGES: usize = 200;
+    let (dead, _other) = in_use(elements, &mut user).await;
+    dead.crash().await;
+    for number in 0..MESSAGES {
+        user.send(number.to_string()).await;
+    }
+    let mut answered = 0;
+    while answered < MESSAGES {
+        match user.next().await {
+            // Answered, and not acknowledged: it may come twice.
+            user::Event::Message { bytes, .. } if answered == 0 && bytes == "hello" => {}
+            user::Event::Message { bytes, .. } => {
+                assert_eq!(bytes, answered.to_string());
+                answered += 1;
+            }
+            user::Event::Undelivered { .. } => panic!("a message is lost"),
+            _ => {}
+        }
+    }
+}
+
 /// A user goes on with the other element when the one that it talks to crashes.
 pub(crate) async fn fail_over(elements: [Element; 2], mut user: User) {
-    let first = user.ask("hello").await;
-    let [a, b] = elements;
-    let (dead, other) = if first == Some(a.id) { (a, b) } else { (b, a) };
-    assert_eq!(first, Some(dead.id));
-    dead.crash();
+    let (dead, other) = in_use(elements, &mut user).await;
+    dead.crash().await;
     assert_eq!(user.failed_over().await, other.id);
     user.ask("still there?").await;
 }
