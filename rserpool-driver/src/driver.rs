@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::io;
 
-use rserpool_core::{Action, Input, Instant, Machine};
+use rserpool_core::{Action, Input, Instant, Machine, Ppid};
 use tokio::sync::{mpsc, watch};
 
 use crate::multicast::Groups;
@@ -114,7 +114,7 @@ impl<R: Runtime> Bound<R> {
             machine,
             transport: self.transport,
             groups: self.groups,
-            epoch: std::time::Instant::now(),
+            clock: Clock::start(),
             event_capacity: self.event_capacity,
             closing: self.closing,
             waiting: VecDeque::new(),
@@ -127,7 +127,7 @@ pub struct Endpoint<M: Machine, R: Runtime> {
     machine: M,
     transport: Transport<R>,
     groups: Groups<R>,
-    epoch: std::time::Instant,
+    clock: Clock,
     event_capacity: usize,
     closing: Duration,
     /// Events that have no room in the channel yet.
@@ -174,6 +174,7 @@ where
         events: mpsc::Sender<M::Event>,
         is_full: watch::Sender<bool>,
     ) {
+        self.clock.read();
         let mut announcement = vec![0; usize::from(u16::MAX)];
         let mut alarm = Alarm::<R>::new();
         loop {
@@ -183,40 +184,40 @@ where
             });
             let deadline = self.deadline();
             let room = self.waiting.is_empty();
-            tokio::select! {
-                command = commands.recv() => {
-                    let Some(command) = command else {
-                        return self.close().await;
-                    };
-                    let now = self.now();
-                    command(&mut self.machine, now);
-                }
-                result = self.transport.ready(room) => {
-                    if let Err(error) = result {
-                        tracing::error!(%error, "the socket has failed");
-                        return;
+            let turn = tokio::select! {
+                command = commands.recv() => Turn::Command(command),
+                result = self.transport.ready(room) => Turn::Socket(result),
+                Ok(received) = self.groups.receive(&mut announcement) => Turn::Announcement(received),
+                permit = events.reserve(), if !room => {
+                    if let (Ok(permit), Some(event)) = (permit, self.waiting.pop_front()) {
+                        permit.send(event);
+                    } else {
+                        // Nobody reads them any more.
+                        self.waiting.clear();
                     }
-                    self.transport.receive(std::time::Instant::now(), room);
+                    Turn::Nothing
                 }
-                Ok((ppid, length, source)) = self.groups.receive(&mut announcement) => {
+                () = alarm.wait(deadline) => Turn::Nothing,
+            };
+            self.clock.read();
+            let now = self.clock.now();
+            match turn {
+                Turn::Command(Some(command)) => command(&mut self.machine, now),
+                Turn::Command(None) => return self.close().await,
+                Turn::Socket(Ok(())) => self.transport.receive(self.clock.time, room),
+                Turn::Socket(Err(error)) => {
+                    tracing::error!(%error, "the socket has failed");
+                    return;
+                }
+                Turn::Announcement((ppid, length, source)) => {
                     let input = Input::Announcement {
                         source,
                         ppid,
                         bytes: &announcement[..length],
                     };
-                    let now = self.now();
                     self.machine.handle_input(now, input);
                 }
-                permit = events.reserve(), if !room => match permit {
-                    Ok(permit) => {
-                        if let Some(event) = self.waiting.pop_front() {
-                            permit.send(event);
-                        }
-                    }
-                    // Nobody reads them any more.
-                    Err(_) => self.waiting.clear(),
-                },
-                () = alarm.wait(deadline) => {}
+                Turn::Nothing => {}
             }
             self.handle_timeouts();
         }
@@ -224,42 +225,32 @@ where
 
     /// Closes all associations in order, and waits for it within bounds.
     async fn close(mut self) {
-        let end = std::time::Instant::now() + self.closing;
+        let end = self.clock.time + self.closing;
         let mut alarm = Alarm::<R>::new();
-        self.transport.close_all(std::time::Instant::now());
-        while self.transport.is_open() && std::time::Instant::now() < end {
+        self.transport.close_all(self.clock.time);
+        while self.transport.is_open() && self.clock.time < end {
             self.transport.flush();
             let deadline = self.transport.poll_timeout().map_or(end, |at| at.min(end));
-            tokio::select! {
-                result = self.transport.ready(true) => {
-                    if result.is_err() {
-                        return;
-                    }
-                    self.transport.receive(std::time::Instant::now(), true);
-                }
-                () = alarm.wait(Some(deadline)) => {
-                    self.transport.handle_timeout(std::time::Instant::now());
-                }
+            let ready = tokio::select! {
+                result = self.transport.ready(true) => Some(result),
+                () = alarm.wait(Some(deadline)) => None,
+            };
+            self.clock.read();
+            match ready {
+                Some(Ok(())) => self.transport.receive(self.clock.time, true),
+                Some(Err(_)) => return,
+                None => self.transport.handle_timeout(self.clock.time),
             }
-            while self
-                .transport
-                .poll_arrival(std::time::Instant::now())
-                .is_some()
-            {}
+            while self.transport.poll_arrival(self.clock.time).is_some() {}
         }
         self.transport.flush();
-    }
-
-    fn now(&self) -> Instant {
-        let micros = self.epoch.elapsed().as_micros();
-        Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
     fn deadline(&mut self) -> Option<std::time::Instant> {
         let machine = self
             .machine
             .poll_timeout()
-            .map(|at| self.epoch + Duration::from_micros(at.as_micros()));
+            .map(|at| self.clock.epoch + Duration::from_micros(at.as_micros()));
         let transport = self.transport.poll_timeout();
         match (machine, transport) {
             (Some(machine), Some(transport)) => Some(machine.min(transport)),
@@ -268,12 +259,11 @@ where
     }
 
     fn handle_timeouts(&mut self) {
-        let now = std::time::Instant::now();
-        if self.transport.poll_timeout().is_some_and(|at| at <= now) {
-            self.transport.handle_timeout(now);
+        let time = self.clock.time;
+        if self.transport.poll_timeout().is_some_and(|at| at <= time) {
+            self.transport.handle_timeout(time);
         }
-        let now = self.now();
-        self.machine.handle_timeout(now);
+        self.machine.handle_timeout(self.clock.now());
     }
 
     /// Carries everything that is queued between machine and transport, until neither has anything to say, or the reader of the
@@ -286,7 +276,7 @@ where
             if !self.waiting.is_empty() {
                 break;
             }
-            let Some(arrival) = self.transport.poll_arrival(std::time::Instant::now()) else {
+            let Some(arrival) = self.transport.poll_arrival(self.clock.time) else {
                 break;
             };
             self.arrive(&arrival);
@@ -295,7 +285,7 @@ where
     }
 
     fn act(&mut self, action: Action<M::Event>, events: &mpsc::Sender<M::Event>) {
-        let now = std::time::Instant::now();
+        let now = self.clock.time;
         match action {
             Action::Connect { ppid, remote } => self.transport.connect(now, ppid, &remote),
             Action::Send {
@@ -332,7 +322,6 @@ where
     }
 
     fn arrive(&mut self, arrival: &Arrival) {
-        let now = self.now();
         let input = match arrival {
             Arrival::Connected {
                 association,
@@ -367,6 +356,40 @@ where
                 bytes: &message.bytes,
             },
         };
-        self.machine.handle_input(now, input);
+        self.machine.handle_input(self.clock.now(), input);
+    }
+}
+
+/// What a round of the loop begins with.
+enum Turn<M> {
+    /// A command; `None` where nobody can give one any more.
+    Command(Option<Command<M>>),
+    Socket(io::Result<()>),
+    /// A datagram of that many bytes to the group of a protocol.
+    Announcement((Ppid, usize, SocketAddr)),
+    Nothing,
+}
+
+/// The time of a round. It is read once in each: to read it is a system call where the kernel lends no page for it, as in many
+/// virtual machines.
+struct Clock {
+    epoch: std::time::Instant,
+    time: std::time::Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let epoch = std::time::Instant::now();
+        Self { epoch, time: epoch }
+    }
+
+    fn read(&mut self) {
+        self.time = std::time::Instant::now();
+    }
+
+    /// The machine's time.
+    fn now(&self) -> Instant {
+        let micros = self.time.duration_since(self.epoch).as_micros();
+        Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 }

@@ -55,8 +55,10 @@ pub enum Notification {
         ppid: u32,
         /// The context that it was sent with.
         context: u32,
-        /// Whether it is the whole message.
-        whole: bool,
+        /// Whether it is the message's first fragment.
+        first: bool,
+        /// Whether it is the message's last fragment; one that is first and last is the whole message.
+        last: bool,
         /// What could not be delivered.
         bytes: Bytes,
     },
@@ -190,7 +192,6 @@ fn address_state(state: i32) -> Option<AddressState> {
 }
 
 fn send_failed(bytes: &[u8]) -> Option<Notification> {
-    const WHOLE: u16 = layout::FRAGMENT_BEGIN | layout::FRAGMENT_END;
     const INFO: usize = offset_of!(SendFailedEvent, info);
     let flags = u16_at(bytes, INFO + offset_of!(libc::sctp_sndinfo, snd_flags))?;
     let ppid = field(bytes, INFO + offset_of!(libc::sctp_sndinfo, snd_ppid))?;
@@ -199,7 +200,8 @@ fn send_failed(bytes: &[u8]) -> Option<Notification> {
         stream: u16_at(bytes, INFO + offset_of!(libc::sctp_sndinfo, snd_sid))?,
         ppid: u32::from_be_bytes(ppid),
         context: u32_at(bytes, INFO + offset_of!(libc::sctp_sndinfo, snd_context))?,
-        whole: flags & WHOLE == WHOLE,
+        first: flags & layout::FRAGMENT_BEGIN != 0,
+        last: flags & layout::FRAGMENT_END != 0,
         bytes: Bytes::copy_from_slice(bytes.get(size_of::<SendFailedEvent>()..)?),
     })
 }

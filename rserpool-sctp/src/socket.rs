@@ -55,17 +55,17 @@ impl Socket {
     pub const BATCH: usize = 16;
     /// More addresses of one end are not asked for.
     const MAX_ADDRESSES: usize = 256;
-    const EVENTS: [u16; 7] = [
+    const EVENTS: [u16; 6] = [
         layout::ASSOC_CHANGE,
         layout::PEER_ADDR_CHANGE,
         layout::REMOTE_ERROR,
         layout::SHUTDOWN_EVENT,
         layout::PARTIAL_DELIVERY_EVENT,
-        layout::SENDER_DRY_EVENT,
         layout::SEND_FAILED_EVENT,
     ];
 
-    /// A socket that tells of everything. Messages of one association do not wait for the rest of another one's.
+    /// A socket that tells of everything, but not of each time when everything has been acknowledged, for which see
+    /// [`Socket::set_sender_dry`]. Messages of one association do not wait for the rest of another one's.
     pub fn new(family: Family) -> Result<Self, Error> {
         let domain = match family {
             Family::V4 => Domain::IPV4,
@@ -84,12 +84,23 @@ impl Socket {
         socket.set(libc::SCTP_RECVRCVINFO, &on)?;
         socket.set_fragment_interleave(1)?;
         for kind in Self::EVENTS {
-            let event = Record::<{ size_of::<Event>() }>::new()
-                .with(offset_of!(Event, kind), kind.to_ne_bytes())
-                .with(offset_of!(Event, on), [1]);
-            socket.set(layout::SCTP_EVENT, &event.0)?;
+            socket.set_event(AssociationId::FUTURE, kind, true)?;
         }
         Ok(socket)
+    }
+
+    /// Whether an association tells by [`Notification::SenderDry`](crate::Notification::SenderDry) that everything sent has been
+    /// acknowledged, each time anew; at once where there is nothing on its way (RFC 6458 §6.1.9).
+    pub fn set_sender_dry(&self, association: AssociationId, on: bool) -> io::Result<()> {
+        self.set_event(association, layout::SENDER_DRY_EVENT, on)
+    }
+
+    fn set_event(&self, association: AssociationId, kind: u16, on: bool) -> io::Result<()> {
+        let event = Record::<{ size_of::<Event>() }>::new()
+            .with(offset_of!(Event, assoc_id), association.0.to_ne_bytes())
+            .with(offset_of!(Event, kind), kind.to_ne_bytes())
+            .with(offset_of!(Event, on), [on.into()]);
+        self.set(layout::SCTP_EVENT, &event.0)
     }
 
     /// Binds the first address, and adds the others. All have one port; 0 takes a free one.

@@ -317,7 +317,8 @@ fn what_was_not_delivered_comes_back() {
                     stream: 3,
                     ppid: 12,
                     context: 77,
-                    whole: true,
+                    first: true,
+                    last: true,
                     bytes,
                 } if association == to_b => {
                     assert_eq!(bytes, [7; 1000][..]);
@@ -339,7 +340,21 @@ fn an_empty_buffer_is_told() {
     if !has_sctp() {
         return;
     }
-    let (mut a, _b, to_b, _) = pair(V4);
+    let (mut a, mut b, to_b, to_a) = pair(V4);
+    // Unasked, nothing is told: the answer acknowledges the question, and comes alone.
+    assert_eq!(a.send(to_b, 11, b"question").ok(), Some(1));
+    assert!(matches!(b.next(), Received::Message { .. }));
+    assert_eq!(b.send(to_a, 11, b"answer").ok(), Some(1));
+    loop {
+        match a.any() {
+            Received::Message { .. } => break,
+            Received::Notification { notification, .. } => assert!(
+                !matches!(notification, Notification::SenderDry { .. }),
+                "told unasked"
+            ),
+        }
+    }
+    a.socket.set_sender_dry(to_b, true).expect("it is up");
     assert_eq!(a.send(to_b, 11, b"message").ok(), Some(1));
     loop {
         if let Received::Notification {

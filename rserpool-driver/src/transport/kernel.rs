@@ -14,8 +14,10 @@ use rserpool_udp_sctp::Config;
 use super::{Arrival, MAX_HELD, Outgoing};
 use crate::{Interest, MAX_MESSAGE_SIZE, Options, Runtime, SctpSocket, Watched};
 
+mod lost;
 mod outbound;
 
+use self::lost::{Failed, Lost};
 use self::outbound::{Outbound, SHARE};
 
 /// One SCTP port.
@@ -25,6 +27,8 @@ struct Port<R: Runtime> {
     /// How many bytes an association is given at once; see [`outbound`].
     share: usize,
     inbox: Inbox,
+    /// Whether the socket had nothing more when it was read last.
+    empty: bool,
     /// Associations with something to send, in order.
     ready: VecDeque<AssocId>,
     /// Those that the socket had no room for.
@@ -55,6 +59,8 @@ pub(crate) struct Kernel<R: Runtime> {
     open: BTreeMap<AssocId, Association>,
     /// The addresses that each attempt was asked for with.
     asked: HashMap<KernelName, Vec<SocketAddr>>,
+    /// Those whose end is not told yet.
+    lost: BTreeMap<KernelName, Lost>,
     arrivals: VecDeque<Arrival>,
     /// How many messages wait, in all.
     queued: usize,
@@ -81,6 +87,7 @@ impl<R: Runtime> Kernel<R> {
             names: HashMap::new(),
             open: BTreeMap::new(),
             asked: HashMap::new(),
+            lost: BTreeMap::new(),
             arrivals: VecDeque::new(),
             queued: 0,
         })
@@ -228,9 +235,13 @@ impl<R: Runtime> Kernel<R> {
                 return Some(arrival);
             }
             let mut ports = self.ports.iter_mut().enumerate();
-            let (index, received) =
-                ports.find_map(|(index, port)| Some((index, port.inbox.next()?)))?;
-            self.translate(index, received);
+            match ports.find_map(|(index, port)| Some((index, port.inbox.next()?))) {
+                Some((index, received)) => self.translate(index, received),
+                None => {
+                    self.tell_ends();
+                    return self.arrivals.pop_front();
+                }
+            }
         }
     }
 
@@ -265,30 +276,26 @@ impl<R: Runtime> Kernel<R> {
                         self.up(name(id), peer, outbound_streams);
                     }
                     AssociationState::Closed => self.down(name(id), End::Closed),
-                    _ => self.down(name(id), End::Lost),
+                    _ => self.hold_back(name(id)),
                 },
                 Notification::SenderDry { association } => self.on_dry(name(association)),
-                // A fragment is told of only when its association ends, which is told first.
                 Notification::SendFailed {
                     association,
                     stream,
                     ppid,
-                    whole: true,
+                    first,
+                    last,
                     bytes,
                     ..
                 } => {
-                    if let Some(&association) = self.names.get(&name(association)) {
-                        let message = Outgoing {
-                            ppid: Ppid(ppid),
-                            stream,
-                            unordered: false,
-                            bytes,
-                        };
-                        self.arrivals.push_back(Arrival::SendFailed {
-                            association,
-                            message,
-                        });
-                    }
+                    let failed = Failed {
+                        stream,
+                        ppid,
+                        first,
+                        last,
+                        bytes,
+                    };
+                    self.on_send_failed(name(association), failed);
                 }
                 other => tracing::debug!(?other, "the kernel tells"),
             },
@@ -331,18 +338,26 @@ impl<R: Runtime> Kernel<R> {
 
     /// An association has ended, or did not come up.
     fn down(&mut self, name: KernelName, end: End) {
+        self.calls_failed(name);
+        if let Some((association, unsent)) = self.forget(name) {
+            self.give_back(association, unsent);
+            self.arrivals
+                .push_back(Arrival::Disconnected { association, end });
+        }
+    }
+
+    fn calls_failed(&mut self, name: KernelName) {
         for remote in self.asked.remove(&name).unwrap_or_default() {
             self.arrivals.push_back(Arrival::ConnectFailed { remote });
         }
-        let Some(association) = self.names.remove(&name) else {
-            return;
-        };
-        if let Some(mut known) = self.open.remove(&association) {
-            let unsent = known.outbound.take();
-            self.give_back(association, unsent);
-        }
-        self.arrivals
-            .push_back(Arrival::Disconnected { association, end });
+    }
+
+    /// Gives the name of an association that has ended, and what waits for it.
+    fn forget(&mut self, name: KernelName) -> Option<(AssocId, VecDeque<Outgoing>)> {
+        let association = self.names.remove(&name)?;
+        let known = self.open.remove(&association);
+        let unsent = known.map_or(VecDeque::new(), |mut known| known.outbound.take());
+        Some((association, unsent))
     }
 
     pub(super) async fn ready(&self, room: bool) -> io::Result<()> {
@@ -391,6 +406,7 @@ impl<R: Runtime> Port<R> {
             number: socket.port()?,
             share: (socket.send_buffer()? / SHARE).max(MAX_MESSAGE_SIZE),
             inbox: Inbox::new(MAX_MESSAGE_SIZE),
+            empty: true,
             socket: R::Sctp::watch(socket)?,
             ready: VecDeque::new(),
             full: Vec::new(),
@@ -407,7 +423,7 @@ impl<R: Runtime> Port<R> {
     /// One system call; what follows has its turn later.
     fn receive(&mut self) {
         let inbox = &mut self.inbox;
-        let _ = self.socket.try_io(Interest::Readable, |socket| {
+        let more = self.socket.try_io(Interest::Readable, |socket| {
             match socket.receive(inbox) {
                 Ok(true) => Ok(()),
                 // The socket is empty; to ask once more would tell nothing new.
@@ -416,10 +432,11 @@ impl<R: Runtime> Port<R> {
                     if error.kind() != io::ErrorKind::WouldBlock {
                         tracing::debug!(%error, "not received");
                     }
-                    Err::<(), _>(io::ErrorKind::WouldBlock.into())
+                    Err(io::ErrorKind::WouldBlock.into())
                 }
             }
         });
+        self.empty = more.is_err();
     }
 }
 

@@ -1,7 +1,9 @@
 //! Messages on their way to the kernel.
 //!
 //! The associations of a socket share its send buffer, and a peer that takes nothing must not use it up. So an association that
-//! has been given a share of it waits until the kernel tells that everything has been acknowledged.
+//! has been given a share of it waits until the kernel tells that everything has been acknowledged. The kernel is asked for that
+//! when half of the share is used: most associations have nothing on their way again before they have to wait, and those that send
+//! little are spared a notification for each message.
 
 use alloc::collections::VecDeque;
 use std::io;
@@ -21,8 +23,10 @@ pub(super) const SHARE: usize = 4;
 pub(super) struct Outbound {
     messages: VecDeque<Outgoing>,
     pub(super) bytes: usize,
-    /// What the kernel has been given since everything was acknowledged.
+    /// What the kernel has been given since it told that everything was acknowledged.
     given: usize,
+    /// Whether it has been asked to tell.
+    asked: bool,
     /// Whether its port will look after it: because it is in the port's list, or among those without room.
     listed: bool,
     /// Whether the association shall close when everything is sent; nothing more is taken.
@@ -58,6 +62,8 @@ struct Next {
     association: AssocId,
     name: KernelName,
     message: Outgoing,
+    /// Whether the kernel shall tell when it is acknowledged.
+    ask: bool,
     /// Whether it uses up its share.
     last: bool,
 }
@@ -69,7 +75,13 @@ impl<R: Runtime> Kernel<R> {
             return;
         };
         if let Some(known) = self.open.get_mut(association) {
+            // One that has ended tells nothing more.
+            let _ = self.ports[name.0]
+                .socket
+                .get_ref()
+                .set_sender_dry(name.1, false);
             known.outbound.given = 0;
+            known.outbound.asked = false;
             if !known.outbound.is_empty() && known.outbound.list() {
                 self.ports[name.0].ready.push_back(*association);
             }
@@ -110,6 +122,8 @@ impl<R: Runtime> Kernel<R> {
                     association,
                     name,
                     message,
+                    ask: outbound.given >= port.share / 2
+                        && !core::mem::replace(&mut outbound.asked, true),
                     last: outbound.given >= port.share,
                 });
             }
@@ -136,6 +150,11 @@ impl<R: Runtime> Kernel<R> {
             self.put_back(unsent, full);
         }
         for done in batch {
+            if done.ask {
+                let socket = self.ports[index].socket.get_ref();
+                // One that has ended says so by itself.
+                let _ = socket.set_sender_dry(done.name.1, true);
+            }
             self.close_if_empty(&done);
             if let Err(error) = &result {
                 self.on_failed(done, error);
@@ -173,6 +192,7 @@ impl<R: Runtime> Kernel<R> {
         let (outbound, port) = (&mut known.outbound, &mut self.ports[known.name.0]);
         let length = unsent.message.bytes.len();
         outbound.given -= length.min(outbound.given);
+        outbound.asked &= !unsent.ask;
         outbound.bytes += length;
         outbound.messages.push_front(unsent.message);
         self.queued += 1;

@@ -290,8 +290,15 @@ fn a_silent_peer_is_lost_within_seconds() {
             let association = stays.connected().await;
             ip("del", there);
             let start = Instant::now();
-            if loaded {
-                stays.send(association, "anybody there?").await;
+            // The last one is given to the kernel in fragments.
+            let lengths: &[usize] = if loaded { &[14, 1000, 5000] } else { &[] };
+            for length in lengths {
+                stays.send(association, vec![0; *length]).await;
+            }
+            // Everything comes back, in order, and then the end is told.
+            for length in lengths {
+                let failed = Seen::SendFailed(association, *length);
+                assert_eq!(stays.next().await, failed);
             }
             let end = Seen::Disconnected(association, End::Lost);
             assert_eq!(stays.next().await, end);
