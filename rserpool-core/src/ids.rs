@@ -102,6 +102,8 @@ pub struct AssocId(pub u64);
 pub struct Ppid(pub u32);
 
 impl Ppid {
+    /// No protocol in particular: the application's.
+    pub const UNSPECIFIED: Self = Self(0);
     /// Aggregate Server Access Protocol (RFC 5352 §8.3).
     pub const ASAP: Self = Self(11);
     /// Endpoint Handlespace Redundancy Protocol (RFC 5353 §5.3).
