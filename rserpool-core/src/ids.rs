@@ -97,6 +97,21 @@ fn printable(bytes: &[u8]) -> Option<&str> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AssocId(pub u64);
 
+impl AssocId {
+    const TCP: u64 = 1 << 63;
+
+    /// The name of a TCP connection between a user and a registrar (RFC 5352 §2.1), by a number below 2⁶³. No association of SCTP
+    /// has such a name.
+    pub const fn tcp(number: u64) -> Self {
+        Self(number | Self::TCP)
+    }
+
+    /// Whether it is a TCP connection.
+    pub const fn is_tcp(self) -> bool {
+        self.0 & Self::TCP != 0
+    }
+}
+
 /// The protocol that a message belongs to: SCTP's payload protocol identifier, in host byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ppid(pub u32);
