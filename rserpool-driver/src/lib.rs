@@ -19,6 +19,7 @@ mod driver;
 mod multicast;
 mod options;
 mod runtime;
+mod tcp;
 mod transport;
 
 pub use driver::{Bound, Endpoint, Events, Handle, Stopped};
@@ -26,7 +27,8 @@ pub use options::{Options, TransportKind};
 pub use rserpool_core::Machine;
 #[cfg(target_os = "linux")]
 pub use runtime::SctpSocket;
-pub use runtime::{Interest, Runtime, Spawn, UdpSocket, Watched};
+pub use runtime::{Interest, Runtime, Spawn, TcpListener, TcpStream, UdpSocket, Watched};
+pub use tcp::connect_tcp;
 
 use std::io;
 

@@ -12,3 +12,4 @@ mod multicast;
 mod pool;
 mod probe;
 mod scope;
+mod tcp;
