@@ -19,6 +19,8 @@ use super::{Arrival, Outgoing};
 use crate::{MAX_MESSAGE_SIZE, Options, Runtime, TcpListener, TcpStream, tcp};
 
 mod connection;
+#[cfg(test)]
+mod tests;
 
 /// A socket, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -201,14 +203,26 @@ impl<R: Runtime> Tcp<R> {
         if let Some(known) = self.connections.get_mut(&association)
             && known.connection.state == State::Open
         {
+            if known.connection.ended {
+                return self.drain(association);
+            }
             known.connection.state = State::Closing;
             known.connection.unread = false;
-            if known.connection.ended {
-                known.connection.state = State::Draining;
-                self.tell_end(association, End::Closed);
-            }
             self.unsent.insert(association);
             self.ready.raise(Socket::Connection(association));
+        }
+    }
+
+    /// Both sides have no more to say: what waits is sent, and that is all.
+    fn drain(&mut self, association: AssocId) {
+        self.tell_end(association, End::Closed);
+        let Some(known) = self.connections.get_mut(&association) else {
+            return;
+        };
+        known.connection.state = State::Draining;
+        known.connection.unread = false;
+        if known.connection.waiting() == 0 {
+            self.end(association, End::Closed);
         }
     }
 
@@ -255,14 +269,15 @@ impl<R: Runtime> Tcp<R> {
             let Some(known) = self.connections.get_mut(&association) else {
                 continue;
             };
-            if matches!(known.due, Due::Idle(_)) {
-                known.due = Due::Never;
-                self.close(association);
-                self.owe(now, association);
-            } else {
+            let idle = matches!(core::mem::replace(&mut known.due, Due::Never), Due::Idle(_));
+            if known.connection.is_owed() {
                 tracing::debug!(remote = %known.connection.remote, "the peer does not go on");
                 self.end(association, End::Lost);
+            } else if idle && !known.connection.unread {
+                self.close(association);
+                self.owe(now, association);
             }
+            // Else there is something that nobody had the time to look at.
         }
     }
 
@@ -301,14 +316,10 @@ impl<R: Runtime> Tcp<R> {
                 });
                 self.forgive(association);
             }
-            Ok(None) if connection.ended => {
-                let cut_off = connection.is_cut_off();
-                connection.state = State::Draining;
-                connection.unread = false;
-                self.unsent.insert(association);
-                self.tell_end(association, if cut_off { End::Lost } else { End::Closed });
-                self.ready.raise(Socket::Connection(association));
+            Ok(None) if connection.ended && connection.is_cut_off() => {
+                self.end(association, End::Lost);
             }
+            Ok(None) if connection.ended => self.drain(association),
             Ok(None) => {
                 connection.unread = false;
                 self.ready.raise(Socket::Connection(association));
@@ -445,13 +456,15 @@ impl<R: Runtime> Tcp<R> {
         }
     }
 
-    /// Sets the time that the peer has left. What it has owed for a while it does not owe for longer because of something new.
+    /// Sets the time that the peer has left. What it has owed for a while it does not owe for longer because of something new, nor
+    /// because of bytes in which there may be no message.
     fn owe(&mut self, now: Instant, association: AssocId) {
         let Some(known) = self.connections.get_mut(&association) else {
             return;
         };
         let due = match (known.connection.is_owed(), known.due) {
             (true, Due::GiveUp(_)) | (false, Due::Idle(_)) => return,
+            (false, _) if known.connection.unread => return,
             (true, _) => Due::GiveUp(now + Self::PATIENCE),
             (false, _) if known.accepted => Due::Idle(now + Self::IDLE),
             (false, _) => Due::Never,
