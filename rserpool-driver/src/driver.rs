@@ -13,7 +13,13 @@ use crate::runtime::Alarm;
 use crate::transport::{Arrival, Outgoing, Transport};
 use crate::{Options, Runtime, Spawn, TransportKind, seed};
 
-type Command<M> = Box<dyn FnOnce(&mut M, Instant) + Send>;
+/// Something to do with the machine.
+pub(crate) type Task<M> = Box<dyn FnOnce(&mut M, Instant) + Send>;
+
+enum Command<M> {
+    Run(Task<M>),
+    Stop,
+}
 
 /// The events of a machine, in order; `None` when the endpoint has stopped.
 pub type Events<E> = mpsc::Receiver<E>;
@@ -45,12 +51,31 @@ impl<M> Handle<M> {
         command: impl FnOnce(&mut M, Instant) -> R + Send + 'static,
     ) -> Result<R, Stopped> {
         let (answer, result) = tokio::sync::oneshot::channel();
-        let command: Command<M> = Box::new(move |machine, now| {
+        self.run(Box::new(move |machine, now| {
             // Whoever asked may have gone; the command is done all the same.
             let _ = answer.send(command(machine, now));
-        });
-        self.commands.send(command).await.map_err(|_| Stopped)?;
+        }))
+        .await?;
         result.await.map_err(|_| Stopped)
+    }
+
+    /// The same without a result to wait for.
+    pub(crate) async fn run(&self, task: Task<M>) -> Result<(), Stopped> {
+        let command = Command::Run(task);
+        self.commands.send(command).await.map_err(|_| Stopped)
+    }
+
+    /// Stops the endpoint, whatever handles there are: its associations are closed in order. It has stopped when its events end.
+    pub async fn stop(&self) {
+        // It may have stopped already.
+        let _ = self.commands.send(Command::Stop).await;
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakHandle<M> {
+        WeakHandle {
+            commands: self.commands.downgrade(),
+            full: self.full.clone(),
+        }
     }
 
     /// Waits until no association of the endpoint has messages beyond its send buffer. Whoever sends much waits here before
@@ -63,6 +88,22 @@ impl<M> Handle<M> {
             return Err(Stopped);
         }
         Ok(())
+    }
+}
+
+/// A handle that does not keep the endpoint running.
+pub(crate) struct WeakHandle<M> {
+    commands: mpsc::WeakSender<Command<M>>,
+    full: watch::Receiver<bool>,
+}
+
+impl<M> WeakHandle<M> {
+    /// `None` where the endpoint stops.
+    pub(crate) fn upgrade(&self) -> Option<Handle<M>> {
+        Some(Handle {
+            commands: self.commands.upgrade()?,
+            full: self.full.clone(),
+        })
     }
 }
 
@@ -185,11 +226,11 @@ where
             let room = self.waiting.is_empty();
             tokio::select! {
                 command = commands.recv() => {
-                    let Some(command) = command else {
+                    let Some(Command::Run(task)) = command else {
                         return self.close().await;
                     };
                     let now = self.now();
-                    command(&mut self.machine, now);
+                    task(&mut self.machine, now);
                 }
                 result = self.transport.ready(room) => {
                     if let Err(error) = result {
