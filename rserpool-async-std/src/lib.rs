@@ -108,6 +108,8 @@ macro_rules! spawning {
             type Udp = <crate::AsyncIo as rserpool_driver::Runtime>::Udp;
             #[cfg(target_os = "linux")]
             type Sctp = <crate::AsyncIo as rserpool_driver::Runtime>::Sctp;
+            type Tcp = <crate::AsyncIo as rserpool_driver::Runtime>::Tcp;
+            type TcpListener = <crate::AsyncIo as rserpool_driver::Runtime>::TcpListener;
             type Timer = <crate::AsyncIo as rserpool_driver::Runtime>::Timer;
 
             fn timer(at: std::time::Instant) -> Self::Timer {

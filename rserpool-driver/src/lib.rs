@@ -28,7 +28,7 @@ pub use options::{Options, TransportKind};
 pub use pool::{
     Builder, ConnectError, CookieError, ElementEvent, ElementSession, Ended, Limits, Membership,
     Message, Pool, PoolElement, PoolUser, RecvError, RegisterError, Registrar, ResolveError,
-    SendError, Session, SessionEvent, SetLoadError, Watch, WatchError,
+    SendError, Session, SessionEvent, SetLoadError, TcpSession, Watch, WatchError,
 };
 pub use rserpool_core::Machine;
 #[cfg(target_os = "linux")]
@@ -69,5 +69,8 @@ macro_rules! names {
 
         /// A client of pools.
         pub type PoolUser = $crate::PoolUser<$runtime>;
+
+        /// A byte stream with a pool over TCP.
+        pub type TcpSession = $crate::TcpSession<$runtime>;
     };
 }

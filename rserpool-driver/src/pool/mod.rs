@@ -16,6 +16,7 @@ mod registrar;
 mod router;
 mod served;
 mod session;
+mod tcp;
 mod user;
 mod watch;
 
@@ -24,6 +25,7 @@ pub use element::{Membership, PoolElement, RegisterError, SetLoadError};
 pub use registrar::Registrar;
 pub use served::{CookieError, ElementEvent, ElementSession};
 pub use session::{RecvError, Session, SessionEvent};
+pub use tcp::TcpSession;
 pub use user::{ConnectError, PoolUser, ResolveError, WatchError};
 pub use watch::{Pool, Watch};
 
@@ -129,6 +131,9 @@ pub enum SendError {
     /// It has more than [`MAX_MESSAGE_SIZE`] bytes.
     #[error("the message is too long")]
     TooLong,
+    /// The session is not held by SCTP: what carries data is the application's.
+    #[error("the session's connection is the application's own")]
+    NotSctp,
 }
 
 impl From<Stopped> for SendError {

@@ -3,8 +3,9 @@
 use alloc::sync::Arc;
 use core::fmt;
 
-use rserpool_core::PeId;
 use rserpool_core::user::{self, PoolUser as Machine, SessionId};
+use rserpool_core::wire::TransportBuf;
+use rserpool_core::{End, Instant, PeId};
 
 use super::inbox::{Inbox, Weigh};
 use super::router::Role;
@@ -19,6 +20,14 @@ use crate::Handle;
 pub enum SessionEvent {
     /// The element sent a message.
     Message(Message),
+    /// A session that is not held by SCTP has an element that the application shall connect to, and tell by
+    /// [`Session::confirm_connection`] or [`Session::end_connection`]; see [`Event::Selected`](user::Event::Selected).
+    Selected {
+        /// The element.
+        element: PeId,
+        /// Where it serves.
+        transport: TransportBuf,
+    },
     /// The session has its first element.
     Connected {
         /// The element.
@@ -137,7 +146,7 @@ impl Session {
                 }),
                 SessionEvent::Undelivered(message) => Err(RecvError::Undelivered(message)),
                 SessionEvent::Interrupted { element, .. } => Err(RecvError::Interrupted(element)),
-                SessionEvent::Connected { .. } => continue,
+                SessionEvent::Connected { .. } | SessionEvent::Selected { .. } => continue,
             };
         }
     }
@@ -178,6 +187,7 @@ impl Session {
             match self.0.handle.call(send).await? {
                 Ok(()) => return Ok(()),
                 Err(user::SendError::QueueFull) => changed.await,
+                Err(user::SendError::NotSctp) => return Err(SendError::NotSctp),
                 // The message has been checked.
                 Err(_) => return Err(self.0.inbox.ended().into()),
             }
@@ -206,8 +216,36 @@ impl Session {
     /// may be lost. For elements that do not answer, and for fail-over on demand.
     pub async fn fail_over(&self) -> Result<(), Ended> {
         let id = self.0.id;
-        let fail_over = move |user: &mut Machine, now| user.fail_over(now, id);
-        Ok(self.0.handle.call(fail_over).await?)
+        self.call(move |user, now| user.fail_over(now, id)).await
+    }
+
+    /// The application is connected to the element that was selected, in a session that is not held by SCTP. `false` where the
+    /// session does not wait for that any more: the connection is to be dropped.
+    pub async fn confirm_connection(&self, element: PeId) -> Result<bool, Ended> {
+        let id = self.0.id;
+        self.call(move |user, now| user.confirm_connection(now, id, element))
+            .await
+    }
+
+    /// The application could not connect to the element that was selected, or its connection has ended: see
+    /// [`PoolUser::end_connection`](Machine::end_connection).
+    pub async fn end_connection(&self, element: PeId, end: End, heard: bool) -> Result<(), Ended> {
+        let id = self.0.id;
+        self.call(move |user, now| user.end_connection(now, id, element, end, heard))
+            .await
+    }
+
+    /// Runs a command on the machine.
+    pub(super) async fn call<T: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut Machine, Instant) -> T + Send + 'static,
+    ) -> Result<T, Ended> {
+        Ok(self.0.handle.call(command).await?)
+    }
+
+    /// Has something done that nobody waits for.
+    pub(super) fn leave_behind(&self, chore: impl FnOnce(&mut Machine, Instant) + Send + 'static) {
+        self.0.role.sessions().leave_behind(Box::new(chore));
     }
 
     /// Ends the session after what was sent has been delivered; what waits for an element is dropped. What came and was not read is

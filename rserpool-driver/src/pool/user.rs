@@ -8,13 +8,15 @@ use std::io;
 use std::sync::Mutex;
 
 use rserpool_core::user::{
-    self, Config, Event, OpenError, PoolUser as Machine, SessionId, SessionOptions, SubscribeError,
+    self, Carrier, Config, Event, Failover, OpenError, PoolUser as Machine, SessionId,
+    SessionOptions, SubscribeError,
 };
 use rserpool_core::{PeId, PoolHandle};
 use tokio::sync::oneshot;
 
 use super::router::{self, Role, Sessions};
 use super::session::{Session, SessionEvent};
+use super::tcp::TcpSession;
 use super::watch::{Pool, Watch, Watches};
 use super::{Builder, Ended, Message, lock};
 use crate::{Handle, Options, Runtime, Spawn, Stopped, seed};
@@ -98,20 +100,43 @@ impl<R: Runtime> PoolUser<R> {
         self.connect_with(pool, SessionOptions::default()).await
     }
 
-    /// Opens a session of another kind: see [`SessionOptions`].
+    /// Connects to an element of a pool over TCP: see [`TcpSession`]. Otherwise as [`connect`](Self::connect).
+    pub async fn connect_tcp(
+        &self,
+        pool: impl Into<PoolHandle>,
+    ) -> Result<TcpSession<R>, ConnectError> {
+        let mut options = SessionOptions::default();
+        options.carrier = Carrier::Tcp;
+        options.failover = Failover::OnDemand;
+        let session = self.open(pool.into(), options).await?;
+        Ok(TcpSession::connect(session).await?)
+    }
+
+    /// Opens a session of another kind: see [`SessionOptions`]. One that is not held by SCTP does not wait for its element: it begins
+    /// with [`SessionEvent::Selected`].
     pub async fn connect_with(
         &self,
         pool: impl Into<PoolHandle>,
         options: SessionOptions,
     ) -> Result<Session, ConnectError> {
-        let (pool, make) = (pool.into(), self.session_maker());
+        let session = self.open(pool.into(), options).await?;
+        if options.carrier == Carrier::Sctp {
+            // Nothing else can come first.
+            session.next().await?;
+        }
+        Ok(session)
+    }
+
+    async fn open(
+        &self,
+        pool: PoolHandle,
+        options: SessionOptions,
+    ) -> Result<Session, ConnectError> {
+        let make = self.session_maker();
         let open = move |user: &mut Machine, now| Some(make(user.open_with(now, &pool, options)?));
         // Nobody takes it where this future is dropped; then it is closed.
         let session = self.handle.call(open).await?;
-        let session = session.ok_or(ConnectError::TooManySessions)?;
-        // Nothing else can come first.
-        session.next().await?;
-        Ok(session)
+        session.ok_or(ConnectError::TooManySessions)
     }
 
     /// Opens a session with each element of a pool, `own` excepted, none of which fails over: what is sent in all of them reaches
@@ -256,6 +281,11 @@ impl Role for Asked {
 
     fn take(&self, event: Event) -> Option<(SessionId, SessionEvent)> {
         Some(match event {
+            Event::Selected {
+                session,
+                element,
+                transport,
+            } => (session, SessionEvent::Selected { element, transport }),
             Event::Connected { session, element } => {
                 self.change(session);
                 (session, SessionEvent::Connected { element })

@@ -3,6 +3,7 @@
 mod bad;
 mod flow;
 mod life;
+mod tcp;
 
 use core::net::Ipv4Addr;
 use core::pin::pin;
@@ -27,9 +28,14 @@ struct Scope {
 
 impl Scope {
     fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Options)) -> Self {
         let udp_port = free_port(Ipv4Addr::LOCALHOST.into());
         let (registrar, run) = Registrar::builder()
             .options(|options| place(options, 1, udp_port))
+            .options(change)
             .start()
             .expect("the ports are free");
         spawn(run);

@@ -19,7 +19,7 @@ use crate::runtime::driver::{MAX_MESSAGE_SIZE, Options};
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A TCP port that nobody else uses.
-fn free_tcp_port() -> u16 {
+pub(super) fn free_tcp_port() -> u16 {
     loop {
         let port = free_port(LOCALHOST);
         if TcpListener::bind((LOCALHOST, port)).is_ok() {
