@@ -188,6 +188,17 @@ impl<R: Runtime> Transport<R> {
         either!(&self.sctp, it => it.is_full()) || self.tcp.as_ref().is_some_and(Tcp::is_full)
     }
 
+    /// Whether messages to that peer wait for room in its send buffer.
+    pub(crate) fn is_full_for(&self, association: AssocId) -> bool {
+        // Sessions are SCTP's, and nobody else asks.
+        either!(&self.sctp, it => it.is_full_for(association))
+    }
+
+    /// How often a peer's messages have ceased to wait so far.
+    pub(crate) fn relieved(&self) -> u64 {
+        either!(&self.sctp, it => it.relieved())
+    }
+
     /// Closes an association after what waits has been sent.
     pub(crate) fn close(&mut self, now: Instant, association: AssocId) {
         if let Some(tcp) = self.tcp(association) {

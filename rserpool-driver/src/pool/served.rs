@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use rserpool_core::element::{self, PoolElement as Machine};
 use rserpool_core::user::Element;
-use rserpool_core::{AssocId, PoolHandle};
+use rserpool_core::{AssocId, Instant, PoolHandle};
 
 use super::element::Served;
 use super::inbox::{Inbox, Weigh};
@@ -112,7 +112,6 @@ impl ElementSession {
         let message = message.into();
         message.check()?;
         self.0.inbox.open()?;
-        self.0.handle.writable().await?;
         let association = self.0.association;
         let send = move |element: &mut Machine, _| {
             let Message {
@@ -127,7 +126,7 @@ impl ElementSession {
                 element.send(association, ppid, stream, bytes)
             }
         };
-        let sent = self.0.handle.call(send).await?;
+        let sent = self.with_room(send).await?;
         // The message has been checked.
         sent.map_err(|_| self.0.inbox.ended().into())
     }
@@ -137,14 +136,22 @@ impl ElementSession {
     pub async fn send_cookie(&self, cookie: impl Into<Bytes>) -> Result<(), CookieError> {
         let (association, cookie) = (self.0.association, cookie.into());
         self.0.inbox.open()?;
-        self.0.handle.writable().await.map_err(Ended::from)?;
         let send = move |element: &mut Machine, _| element.send_cookie(association, &cookie);
-        let sent = self.0.handle.call(send).await.map_err(Ended::from)?;
+        let sent = self.with_room(send).await?;
         sent.map_err(|error| match error {
             element::CookieError::TooLong => CookieError::TooLong,
             element::CookieError::NoControlChannel => CookieError::NoControlChannel,
             _ => self.0.inbox.ended().into(),
         })
+    }
+
+    async fn with_room<T: Send + 'static>(
+        &self,
+        send: impl FnOnce(&mut Machine, Instant) -> T + Clone + Send + 'static,
+    ) -> Result<T, Ended> {
+        let association = self.0.association;
+        let to = move |_: &Machine| Some(association);
+        Ok(self.0.handle.call_with_room(to, send).await?)
     }
 
     /// Ends the session after what was sent has been delivered. What came and was not read is still there.

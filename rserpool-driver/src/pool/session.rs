@@ -5,7 +5,7 @@ use core::fmt;
 
 use rserpool_core::user::{self, PoolUser as Machine, SessionId};
 use rserpool_core::wire::TransportBuf;
-use rserpool_core::{End, Instant, PeId};
+use rserpool_core::{AssocId, End, Instant, PeId};
 
 use super::inbox::{Inbox, Weigh};
 use super::router::Role;
@@ -167,24 +167,11 @@ impl Session {
         message.check()?;
         loop {
             self.0.inbox.open()?;
-            self.0.handle.writable().await?;
             // Before the attempt: what changes in between counts.
             let changed = self.0.inbox.changed();
             let (id, message) = (self.0.id, message.clone());
-            let send = move |user: &mut Machine, _| {
-                let Message {
-                    ppid,
-                    stream,
-                    unordered,
-                    bytes,
-                } = message;
-                if unordered {
-                    user.send_unordered(id, ppid, stream, bytes)
-                } else {
-                    user.send(id, ppid, stream, bytes)
-                }
-            };
-            match self.0.handle.call(send).await? {
+            let send = move |user: &mut Machine, _| give(user, id, message);
+            match self.with_room(send).await? {
                 Ok(()) => return Ok(()),
                 Err(user::SendError::QueueFull) => changed.await,
                 Err(user::SendError::NotSctp) => return Err(SendError::NotSctp),
@@ -195,21 +182,59 @@ impl Session {
     }
 
     /// Sends a question, and returns the next message: the answer, where each question has one and the next one is asked after it.
-    /// Whoever the session goes on with is asked again, so that a question may reach several elements. What was not delivered and
-    /// is not the question is passed over. Where the future is dropped, the answer may still come, as the next message.
+    /// Whoever the session goes on with is asked again, so that a question may reach several elements. What else is told is passed
+    /// over. Where the future is dropped, the answer may still come, as the next message. Not for sessions that
+    /// [send again](user::SessionOptions::resend) by themselves: an element might be asked twice.
     ///
     /// An element that is there and does not answer is the application's to notice: drop the future after some time, and
     /// [`fail_over`](Self::fail_over).
     pub async fn ask(&self, question: impl Into<Message>) -> Result<Message, SendError> {
         let question = question.into();
-        self.send(question.clone()).await?;
+        question.check()?;
+        let mut asked = self.send_anew(None, &question).await?;
         loop {
             match self.next().await? {
                 SessionEvent::Message(answer) => return Ok(answer),
-                SessionEvent::FailedOver { .. } => self.send(question.clone()).await?,
+                SessionEvent::FailedOver { .. } => {
+                    asked = self.send_anew(Some(asked), &question).await?;
+                }
                 _ => {}
             }
         }
+    }
+
+    /// Sends a message on the association that the session has, or will have, unless that is the one on which it was sent already.
+    async fn send_anew(
+        &self,
+        sent: Option<AssocId>,
+        message: &Message,
+    ) -> Result<AssocId, SendError> {
+        loop {
+            self.0.inbox.open()?;
+            // Before the attempt: what changes in between counts.
+            let changed = self.0.inbox.changed();
+            let (id, message) = (self.0.id, message.clone());
+            let send = move |user: &mut Machine, _| {
+                let association = user.association(id)?;
+                if sent != Some(association) {
+                    give(user, id, message).ok()?;
+                }
+                Some(association)
+            };
+            match self.with_room(send).await? {
+                Some(association) => return Ok(association),
+                None => changed.await,
+            }
+        }
+    }
+
+    async fn with_room<T: Send + 'static>(
+        &self,
+        send: impl FnOnce(&mut Machine, Instant) -> T + Clone + Send + 'static,
+    ) -> Result<T, Ended> {
+        let id = self.0.id;
+        let to = move |user: &Machine| user.association(id);
+        Ok(self.0.handle.call_with_room(to, send).await?)
     }
 
     /// Leaves the element for another one, whatever the session's [`Failover`](user::Failover): at once, so that what is on the way
@@ -252,6 +277,20 @@ impl Session {
     /// still there.
     pub fn close(&self) {
         self.0.role.sessions().close(self.0.id, Ended::Closed);
+    }
+}
+
+fn give(user: &mut Machine, session: SessionId, message: Message) -> Result<(), user::SendError> {
+    let Message {
+        ppid,
+        stream,
+        unordered,
+        bytes,
+    } = message;
+    if unordered {
+        user.send_unordered(session, ppid, stream, bytes)
+    } else {
+        user.send(session, ppid, stream, bytes)
     }
 }
 
