@@ -28,6 +28,9 @@ use self::lines::Lines;
 pub(crate) struct ConnectArgs {
     #[command(flatten)]
     client: ClientArgs,
+    /// Ask the registrars over TCP: the ports of --registrar are TCP ports, and a registrar has to be started with --tcp.
+    #[arg(long)]
+    registrar_tcp: bool,
     /// The pool.
     #[arg(value_name = "POOL", value_parser = pool_handle)]
     pool: PoolHandle,
@@ -228,6 +231,7 @@ impl Terminal {
 pub(crate) async fn run(args: ConnectArgs) -> Result<(), Failure> {
     let mut interrupt = Interrupt::new()?;
     let mut options = user_options(&args.client)?;
+    options.registrar_over_tcp = args.registrar_tcp;
     if args.one_way {
         // What is on its way has nothing else to wait for; the stack gives up on a peer that takes nothing.
         options.closing_timeout = Duration::from_secs(60);

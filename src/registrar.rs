@@ -22,6 +22,9 @@ pub(crate) struct RegistrarArgs {
     /// The SCTP port for ENRP, if it is not 9901, at the address of --asap.
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = enrp_port)]
     enrp: Option<EnrpPort>,
+    /// Let users in over TCP, too (resolve and connect with --registrar-tcp), at port 3863 or another one of the addresses of --asap.
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "3863")]
+    tcp: Option<u16>,
     /// Another registrar's address, and its SCTP port for ENRP if it is not 9901; may be given several times. The first one that
     /// answers tells this registrar what there is.
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = Address::enrp)]
@@ -120,6 +123,7 @@ impl RegistrarArgs {
         }
         options.sctp_port = Some(asap);
         options.enrp_port = Some(enrp);
+        options.asap_tcp_port = self.tcp;
         options.multicast = self.announce.then(|| self.scope.dialect.into());
         Ok(options)
     }

@@ -20,6 +20,9 @@ use crate::element::pool_handle;
 pub(crate) struct ResolveArgs {
     #[command(flatten)]
     client: ClientArgs,
+    /// Ask the registrars over TCP: the ports of --registrar are TCP ports, and a registrar has to be started with --tcp.
+    #[arg(long)]
+    registrar_tcp: bool,
     /// The pool.
     #[arg(value_name = "POOL", value_parser = pool_handle)]
     pool: PoolHandle,
@@ -54,7 +57,8 @@ pub(crate) fn user_config(client: &ClientArgs) -> Config {
 
 /// Resolves the pool and prints what was answered.
 pub(crate) async fn run(args: ResolveArgs) -> Result<(), Failure> {
-    let options = user_options(&args.client)?;
+    let mut options = user_options(&args.client)?;
+    options.registrar_over_tcp = args.registrar_tcp;
     let mut interrupt = Interrupt::new()?;
     let bound = bind(&options)?;
     let mut config = user_config(&args.client);

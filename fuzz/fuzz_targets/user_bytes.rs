@@ -4,8 +4,8 @@
 use core::net::SocketAddr;
 
 use libfuzzer_sys::fuzz_target;
-use rserpool_core::user::{Config, Failover, PoolUser, SessionId, SessionOptions};
-use rserpool_core::{PeId, PoolHandle, Ppid};
+use rserpool_core::user::{Carrier, Config, Failover, PoolUser, SessionId, SessionOptions};
+use rserpool_core::{End, PeId, PoolHandle, Ppid};
 
 fuzz_target!(|script: &[u8]| {
     let mut config = Config::default();
@@ -21,13 +21,15 @@ fuzz_target!(|script: &[u8]| {
         |user, now, code, argument| {
             let pool = PoolHandle::from(["EchoPool", "a", "b"][usize::from(argument % 3)]);
             let session = SessionId(u64::from(argument % 16));
-            match code % 10 {
+            match code % 12 {
                 0 => user.resolve(now, &pool),
                 1 => {
                     let mut options = SessionOptions::default();
                     options.resend = argument & 16 == 0;
                     options.failover = [Failover::Automatic, Failover::OnDemand, Failover::Never]
                         [usize::from(argument / 32 % 3)];
+                    options.carrier = [Carrier::Sctp, Carrier::Tcp, Carrier::Udp, Carrier::Any]
+                        [usize::from(argument / 64)];
                     user.open_with(now, &pool, options);
                 }
                 2 => {
@@ -44,7 +46,11 @@ fuzz_target!(|script: &[u8]| {
                 8 => {
                     let _ = user.open_all(now, &pool, None);
                 }
-                _ => user.report_unreachable(&pool, PeId(argument.into())),
+                9 => user.report_unreachable(&pool, PeId(argument.into())),
+                10 => {
+                    user.confirm_connection(now, session, PeId(argument.into()));
+                }
+                _ => user.end_connection(now, session, PeId(argument.into()), End::Lost, false),
             }
         },
         |_| {},

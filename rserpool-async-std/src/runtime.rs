@@ -2,13 +2,14 @@
 
 use core::net::SocketAddr;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 use std::io;
+use std::net::Shutdown;
 use std::time::Instant;
 
 use async_io::Async;
-use futures_lite::future;
-use rserpool_driver::{Interest, Runtime, UdpSocket, Watched};
+use futures_lite::{AsyncRead, AsyncWrite, future};
+use rserpool_driver::{Interest, Runtime, TcpListener, TcpStream, UdpSocket, Watched};
 
 /// The runtime.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +19,8 @@ impl Runtime for AsyncIo {
     type Udp = Socket<std::net::UdpSocket>;
     #[cfg(target_os = "linux")]
     type Sctp = Socket<rserpool_sctp::Socket>;
+    type Tcp = Socket<std::net::TcpStream>;
+    type TcpListener = Socket<std::net::TcpListener>;
     type Timer = Timer;
 
     fn timer(at: Instant) -> Timer {
@@ -41,6 +44,13 @@ impl Future for Timer {
 #[derive(Debug)]
 pub struct Socket<S>(Async<S>);
 
+impl<S> Socket<S> {
+    /// The reactor's own.
+    pub fn into_inner(self) -> Async<S> {
+        self.0
+    }
+}
+
 impl<S: Send + Sync + 'static> Watched for Socket<S> {
     async fn ready(&self, interest: Interest) -> io::Result<()> {
         match interest {
@@ -62,6 +72,59 @@ impl UdpSocket for Socket<std::net::UdpSocket> {
 
     fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
         self.0.get_ref().send_to(bytes, to)
+    }
+}
+
+impl TcpStream for Socket<std::net::TcpStream> {
+    fn watch(stream: std::net::TcpStream) -> io::Result<Self> {
+        Async::new_nonblocking(stream).map(Self)
+    }
+
+    fn poll_connected(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.0.poll_writable(context))?;
+        Poll::Ready(self.0.get_ref().take_error()?.map_or(Ok(()), Err))
+    }
+
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The reactor's own only flushes.
+        Poll::Ready(self.0.get_ref().shutdown(Shutdown::Write))
+    }
+}
+
+impl TcpListener for Socket<std::net::TcpListener> {
+    type Stream = Socket<std::net::TcpStream>;
+
+    fn watch(listener: std::net::TcpListener) -> io::Result<Self> {
+        Async::new_nonblocking(listener).map(Self)
+    }
+
+    fn poll_accept(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<(Self::Stream, SocketAddr)>> {
+        loop {
+            match self.0.get_ref().accept() {
+                Ok((stream, remote)) => {
+                    return Poll::Ready(Async::new(stream).map(|stream| (Socket(stream), remote)));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.0.poll_readable(context))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
     }
 }
 

@@ -97,11 +97,28 @@ fn printable(bytes: &[u8]) -> Option<&str> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AssocId(pub u64);
 
+impl AssocId {
+    const TCP: u64 = 1 << 63;
+
+    /// The name of a TCP connection between a user and a registrar (RFC 5352 §2.1), by a number below 2⁶³. No association of SCTP
+    /// has such a name.
+    pub const fn tcp(number: u64) -> Self {
+        Self(number | Self::TCP)
+    }
+
+    /// Whether it is a TCP connection.
+    pub const fn is_tcp(self) -> bool {
+        self.0 & Self::TCP != 0
+    }
+}
+
 /// The protocol that a message belongs to: SCTP's payload protocol identifier, in host byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ppid(pub u32);
 
 impl Ppid {
+    /// No protocol in particular: the application's.
+    pub const UNSPECIFIED: Self = Self(0);
     /// Aggregate Server Access Protocol (RFC 5352 §8.3).
     pub const ASAP: Self = Self(11);
     /// Endpoint Handlespace Redundancy Protocol (RFC 5353 §5.3).

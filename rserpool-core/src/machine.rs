@@ -111,7 +111,8 @@ pub enum Action<E> {
     /// [`Input::ConnectFailed`] with the remote address: SCTP folds an INIT collision into one association, so that there is
     /// no token to tell "ours" from "theirs". Where the association is up already, `Connected` comes again for it.
     Connect {
-        /// The protocol it is for: a registrar has one endpoint for ASAP and one for ENRP.
+        /// The protocol it is for: a registrar has one endpoint for ASAP and one for ENRP. A user asks for its registrars with
+        /// the PPID of ASAP, and for elements with [`Ppid::UNSPECIFIED`].
         ppid: Ppid,
         /// The peer's addresses with its SCTP port, the first one preferred; never empty.
         remote: Vec<SocketAddr>,

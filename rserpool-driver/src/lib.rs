@@ -18,15 +18,23 @@ extern crate alloc;
 mod driver;
 mod multicast;
 mod options;
+mod pool;
 mod runtime;
+mod tcp;
 mod transport;
 
 pub use driver::{Bound, Endpoint, Events, Handle, Stopped};
 pub use options::{Options, TransportKind};
+pub use pool::{
+    Builder, ConnectError, CookieError, ElementEvent, ElementSession, Ended, Limits, Membership,
+    Message, Pool, PoolElement, PoolUser, RecvError, RegisterError, Registrar, ResolveError,
+    SendError, Session, SessionEvent, SetLoadError, TcpSession, Watch, WatchError,
+};
 pub use rserpool_core::Machine;
 #[cfg(target_os = "linux")]
 pub use runtime::SctpSocket;
-pub use runtime::{Interest, Runtime, Spawn, UdpSocket, Watched};
+pub use runtime::{Interest, Runtime, Spawn, TcpListener, TcpStream, UdpSocket, Watched};
+pub use tcp::connect_tcp;
 
 use std::io;
 
@@ -38,4 +46,31 @@ pub fn seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
     Ok(seed)
+}
+
+/// Names what depends on a runtime for one of them: the crates for the runtimes have the same names.
+#[macro_export]
+macro_rules! names {
+    ($runtime:ty) => {
+        /// Where an endpoint sits.
+        pub type Options = $crate::Options<$runtime>;
+
+        /// An endpoint without a machine.
+        pub type Bound = $crate::Bound<$runtime>;
+
+        /// A machine with its transport.
+        pub type Endpoint<M> = $crate::Endpoint<M, $runtime>;
+
+        /// A registrar.
+        pub type Registrar = $crate::Registrar<$runtime>;
+
+        /// A server in a pool.
+        pub type PoolElement = $crate::PoolElement<$runtime>;
+
+        /// A client of pools.
+        pub type PoolUser = $crate::PoolUser<$runtime>;
+
+        /// A byte stream with a pool over TCP.
+        pub type TcpSession = $crate::TcpSession<$runtime>;
+    };
 }

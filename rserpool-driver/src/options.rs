@@ -54,6 +54,12 @@ pub struct Options<R: Runtime> {
     pub sctp_port: Option<u16>,
     /// A registrar's SCTP port for ENRP, to be called at by its peers and to call them from; `None` where it has no peers.
     pub enrp_port: Option<u16>,
+    /// A registrar's TCP port for ASAP, at each of the local addresses; only users come there (RFC 5352 §2.1). `None` (the default):
+    /// they have to use SCTP, which is enough (§3.3). Users find the port by their configuration, or where it is the one of SCTP.
+    pub asap_tcp_port: Option<u16>,
+    /// Whether a user reaches its registrars over TCP (no). Elements are reached by their pool's transport all the same. Not for an
+    /// element: all that it says to a registrar MUST use SCTP (RFC 5352 §2.1).
+    pub registrar_over_tcp: bool,
     /// Whether to take part in multicast announcements, and in which dialect's groups: ASAP's, and ENRP's with an `enrp_port`.
     pub multicast: Option<Dialect>,
     /// How many events may wait for their reader; then peers have to wait with their messages until there is room (1,024).
@@ -73,6 +79,8 @@ impl<R: Runtime> Options<R> {
             peer_udp_port: SCTP_OVER_UDP_PORT,
             sctp_port,
             enrp_port: None,
+            asap_tcp_port: None,
+            registrar_over_tcp: false,
             multicast: None,
             event_capacity: 1024,
             closing_timeout: Duration::from_secs(2),

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use core::net::SocketAddr;
 use core::pin::Pin;
+use core::task::{Context, Poll};
 use std::io;
 use std::time::Instant;
 
@@ -13,6 +14,10 @@ pub trait Runtime: 'static {
     /// A socket of kernel SCTP that it watches.
     #[cfg(target_os = "linux")]
     type Sctp: SctpSocket;
+    /// A TCP connection that it watches.
+    type Tcp: TcpStream;
+    /// A TCP socket that is called, and that it watches.
+    type TcpListener: TcpListener<Stream = Self::Tcp>;
     /// A future that ends at an instant, or soon after.
     type Timer: Future<Output = ()> + Send;
 
@@ -84,6 +89,43 @@ pub trait SctpSocket: Watched + Sized {
         interest: Interest,
         io: impl FnOnce(&rserpool_sctp::Socket) -> io::Result<T>,
     ) -> io::Result<T>;
+}
+
+/// A TCP connection. Where something has to be waited for, the task of the context is woken; each direction remembers one task.
+pub trait TcpStream: Sized + Send + Sync + 'static {
+    /// Watches the connection, which is non-blocking already, and may be on its way.
+    fn watch(stream: std::net::TcpStream) -> io::Result<Self>;
+
+    /// Waits until the connection is up, or has failed.
+    fn poll_connected(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Reads; 0 bytes are the end.
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>>;
+
+    /// Writes a part of the bytes, or all.
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Says that there is no more to write.
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// A TCP socket that is called.
+pub trait TcpListener: Sized + Send + Sync + 'static {
+    /// What it accepts.
+    type Stream: TcpStream;
+
+    /// Watches the socket, which is non-blocking already.
+    fn watch(listener: std::net::TcpListener) -> io::Result<Self>;
+
+    /// Accepts a connection; says who it is.
+    fn poll_accept(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<(Self::Stream, SocketAddr)>>;
 }
 
 /// The one timer of an endpoint.

@@ -1,4 +1,5 @@
-//! What carries messages: SCTP of the kernel, or SCTP over one UDP socket. Both do the same things.
+//! What carries messages: SCTP of the kernel, or SCTP over one UDP socket, which do the same things; and TCP beside it for users at
+//! a registrar.
 
 use core::net::{IpAddr, SocketAddr};
 use std::io;
@@ -14,9 +15,12 @@ mod kernel;
 #[cfg(not(target_os = "linux"))]
 #[path = "transport/no_kernel.rs"]
 mod kernel;
+mod ready;
+mod tcp;
 mod udp;
 
 use self::kernel::Kernel;
+use self::tcp::Tcp;
 use self::udp::Udp;
 
 /// How many bytes may wait for an association beside its send buffer.
@@ -57,8 +61,13 @@ pub(crate) struct Outgoing {
     pub(crate) bytes: Bytes,
 }
 
-/// The transport of one endpoint.
-pub(crate) enum Transport<R: Runtime> {
+/// The transport of one endpoint. Its TCP connections are known by their names.
+pub(crate) struct Transport<R: Runtime> {
+    sctp: Sctp<R>,
+    tcp: Option<Tcp<R>>,
+}
+
+enum Sctp<R: Runtime> {
     Udp(Box<Udp<R>>),
     Kernel(Box<Kernel<R>>),
 }
@@ -67,15 +76,14 @@ pub(crate) enum Transport<R: Runtime> {
 macro_rules! either {
     ($self:expr, $transport:ident => $action:expr) => {
         match $self {
-            Transport::Udp($transport) => $action,
-            Transport::Kernel($transport) => $action,
+            Sctp::Udp($transport) => $action,
+            Sctp::Kernel($transport) => $action,
         }
     };
 }
 
-impl<R: Runtime> Transport<R> {
-    /// Binds the local addresses, or the first loopback address that is free.
-    pub(crate) fn bind(options: &Options<R>, seed: [u8; 32]) -> io::Result<Self> {
+impl<R: Runtime> Sctp<R> {
+    fn bind(options: &Options<R>, seed: [u8; 32]) -> io::Result<Self> {
         match options.transport {
             TransportKind::Udp => Self::udp(options, seed),
             TransportKind::Kernel => Self::kernel(options),
@@ -98,113 +106,172 @@ impl<R: Runtime> Transport<R> {
         let kernel = first_free(options, |addresses| Kernel::bind(options, addresses))?;
         Ok(Self::Kernel(Box::new(kernel)))
     }
+}
+
+impl<R: Runtime> Transport<R> {
+    /// Binds the local addresses, or the first loopback address that is free.
+    pub(crate) fn bind(options: &Options<R>, seed: [u8; 32]) -> io::Result<Self> {
+        let mut transport = Self {
+            sctp: Sctp::bind(options, seed)?,
+            tcp: None,
+        };
+        transport.tcp = Tcp::bind(options, &transport.addresses())?;
+        Ok(transport)
+    }
 
     pub(crate) fn kind(&self) -> TransportKind {
-        match self {
-            Self::Udp(_) => TransportKind::Udp,
-            Self::Kernel(_) => TransportKind::Kernel,
+        match self.sctp {
+            Sctp::Udp(_) => TransportKind::Udp,
+            Sctp::Kernel(_) => TransportKind::Kernel,
         }
     }
 
     /// The local addresses, the first one preferred.
     pub(crate) fn addresses(&self) -> Vec<IpAddr> {
-        match self {
-            Self::Udp(udp) => vec![udp.local().ip()],
-            Self::Kernel(kernel) => kernel.addresses().to_vec(),
+        match &self.sctp {
+            Sctp::Udp(udp) => vec![udp.local().ip()],
+            Sctp::Kernel(kernel) => kernel.addresses().to_vec(),
         }
     }
 
     /// The first local address, and the UDP or SCTP port.
     pub(crate) fn local(&self) -> SocketAddr {
-        either!(self, it => it.local())
+        either!(&self.sctp, it => it.local())
     }
 
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
-        match self {
-            Self::Udp(udp) => udp.poll_timeout(),
-            Self::Kernel(_) => None,
-        }
+        let sctp = match &mut self.sctp {
+            Sctp::Udp(udp) => udp.poll_timeout(),
+            Sctp::Kernel(_) => None,
+        };
+        let tcp = self.tcp.as_ref().and_then(Tcp::poll_timeout);
+        sctp.into_iter().chain(tcp).min()
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        match self {
-            Self::Udp(udp) => udp.handle_timeout(now),
-            Self::Kernel(_) => {}
+        if let Sctp::Udp(udp) = &mut self.sctp {
+            udp.handle_timeout(now);
+        }
+        if let Some(tcp) = &mut self.tcp {
+            tcp.handle_timeout(now);
         }
     }
 
     /// Opens an association from the port of that protocol.
     pub(crate) fn connect(&mut self, now: Instant, ppid: Ppid, remote: &[SocketAddr]) {
-        match self {
-            Self::Udp(udp) => udp.connect(now, ppid, remote),
-            Self::Kernel(kernel) => kernel.connect(ppid, remote),
+        match (&mut self.tcp, &mut self.sctp) {
+            (Some(tcp), _) if tcp.is_for(ppid) => tcp.connect(now, remote),
+            (_, Sctp::Udp(udp)) => udp.connect(now, ppid, remote),
+            (_, Sctp::Kernel(kernel)) => kernel.connect(ppid, remote),
         }
+    }
+
+    /// The TCP connections, where the association is one.
+    fn tcp(&mut self, association: AssocId) -> Option<&mut Tcp<R>> {
+        self.tcp.as_mut().filter(|_| association.is_tcp())
     }
 
     /// Sends a message; says whether it was taken. Where the send buffer is full, the message waits for room in it. A peer that
     /// lets too much wait is given up: a message less would be a gap in a reliable stream.
     pub(crate) fn send(&mut self, now: Instant, association: AssocId, message: &Outgoing) -> bool {
-        match self {
-            Self::Udp(udp) => udp.send(now, association, message),
-            Self::Kernel(kernel) => kernel.send(association, message),
+        if let Some(tcp) = self.tcp(association) {
+            return tcp.send(association, message);
+        }
+        match &mut self.sctp {
+            Sctp::Udp(udp) => udp.send(now, association, message),
+            Sctp::Kernel(kernel) => kernel.send(association, message),
         }
     }
 
     /// Whether messages wait for room in a send buffer.
     pub(crate) fn is_full(&self) -> bool {
-        either!(self, it => it.is_full())
+        either!(&self.sctp, it => it.is_full()) || self.tcp.as_ref().is_some_and(Tcp::is_full)
+    }
+
+    /// Whether messages to that peer wait for room in its send buffer.
+    pub(crate) fn is_full_for(&self, association: AssocId) -> bool {
+        // Sessions are SCTP's, and nobody else asks.
+        either!(&self.sctp, it => it.is_full_for(association))
+    }
+
+    /// How often a peer's messages have ceased to wait so far.
+    pub(crate) fn relieved(&self) -> u64 {
+        either!(&self.sctp, it => it.relieved())
     }
 
     /// Closes an association after what waits has been sent.
     pub(crate) fn close(&mut self, now: Instant, association: AssocId) {
-        match self {
-            Self::Udp(udp) => udp.close(now, association),
-            Self::Kernel(kernel) => kernel.close(association),
+        if let Some(tcp) = self.tcp(association) {
+            return tcp.close(association);
+        }
+        match &mut self.sctp {
+            Sctp::Udp(udp) => udp.close(now, association),
+            Sctp::Kernel(kernel) => kernel.close(association),
         }
     }
 
     pub(crate) fn abort(&mut self, now: Instant, association: AssocId) {
-        match self {
-            Self::Udp(udp) => udp.abort(now, association),
-            Self::Kernel(kernel) => kernel.abort(association),
+        if let Some(tcp) = self.tcp(association) {
+            return tcp.abort(association);
+        }
+        match &mut self.sctp {
+            Sctp::Udp(udp) => udp.abort(now, association),
+            Sctp::Kernel(kernel) => kernel.abort(association),
         }
     }
 
     /// Whether any association is up.
     pub(crate) fn is_open(&self) -> bool {
-        either!(self, it => it.is_open())
+        either!(&self.sctp, it => it.is_open()) || self.tcp.as_ref().is_some_and(Tcp::is_open)
     }
 
     pub(crate) fn close_all(&mut self, now: Instant) {
-        match self {
-            Self::Udp(udp) => udp.close_all(now),
-            Self::Kernel(kernel) => kernel.close_all(),
+        if let Some(tcp) = &mut self.tcp {
+            tcp.close_all();
+        }
+        match &mut self.sctp {
+            Sctp::Udp(udp) => udp.close_all(now),
+            Sctp::Kernel(kernel) => kernel.close_all(),
         }
     }
 
     pub(crate) fn poll_arrival(&mut self, now: Instant) -> Option<Arrival> {
-        match self {
-            Self::Udp(udp) => udp.poll_arrival(now),
-            Self::Kernel(kernel) => kernel.poll_arrival(),
-        }
+        let sctp = match &mut self.sctp {
+            Sctp::Udp(udp) => udp.poll_arrival(now),
+            Sctp::Kernel(kernel) => kernel.poll_arrival(),
+        };
+        sctp.or_else(|| self.tcp.as_mut()?.poll_arrival(now))
     }
 
     /// Hands to the sockets what there is to send, as far as they have room.
     pub(crate) fn flush(&mut self) {
-        either!(self, it => it.flush());
+        either!(&mut self.sctp, it => it.flush());
+        if let Some(tcp) = &mut self.tcp {
+            tcp.flush(Instant::now());
+        }
     }
 
     /// Waits until a socket has something, or takes what could not be sent. Without `room` for what comes, messages are left
     /// where they close the windows of the peers.
     pub(crate) async fn ready(&self, room: bool) -> io::Result<()> {
-        either!(self, it => it.ready(room).await)
+        let sctp = async { either!(&self.sctp, it => it.ready(room).await) };
+        match &self.tcp {
+            Some(tcp) => tokio::select! {
+                result = sctp => result,
+                () = tcp.ready() => Ok(()),
+            },
+            None => sctp.await,
+        }
     }
 
     /// Takes a batch of what has come.
     pub(crate) fn receive(&mut self, now: Instant, room: bool) {
-        match self {
-            Self::Udp(udp) => udp.receive(now, room),
-            Self::Kernel(kernel) => kernel.receive(room),
+        match &mut self.sctp {
+            Sctp::Udp(udp) => udp.receive(now, room),
+            Sctp::Kernel(kernel) => kernel.receive(room),
+        }
+        if let Some(tcp) = &mut self.tcp {
+            tcp.receive(now, room);
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Tokio's sockets, timers and tasks.
 
 use core::net::SocketAddr;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
 use std::io;
 use std::time::Instant;
 
-use rserpool_driver::{Interest, Runtime, Spawn, UdpSocket, Watched};
+use rserpool_driver::{Interest, Runtime, Spawn, TcpStream, UdpSocket, Watched};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 /// The runtime.
@@ -15,6 +18,8 @@ impl Runtime for Tokio {
     type Udp = Udp;
     #[cfg(target_os = "linux")]
     type Sctp = sctp::Sctp;
+    type Tcp = Tcp;
+    type TcpListener = TcpListener;
     type Timer = Sleep;
 
     fn timer(at: Instant) -> Sleep {
@@ -49,6 +54,63 @@ impl UdpSocket for Udp {
 
     fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
         self.0.try_send_to(bytes, to)
+    }
+}
+
+/// A TCP connection.
+#[derive(Debug)]
+pub struct Tcp(tokio::net::TcpStream);
+
+impl Tcp {
+    /// The runtime's own.
+    pub fn into_inner(self) -> tokio::net::TcpStream {
+        self.0
+    }
+}
+
+impl TcpStream for Tcp {
+    fn watch(stream: std::net::TcpStream) -> io::Result<Self> {
+        tokio::net::TcpStream::from_std(stream).map(Self)
+    }
+
+    fn poll_connected(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.0.poll_write_ready(context))?;
+        Poll::Ready(self.0.take_error()?.map_or(Ok(()), Err))
+    }
+
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        ready!(Pin::new(&mut self.0).poll_read(context, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}
+
+/// A TCP socket that is called.
+#[derive(Debug)]
+pub struct TcpListener(tokio::net::TcpListener);
+
+impl rserpool_driver::TcpListener for TcpListener {
+    type Stream = Tcp;
+
+    fn watch(listener: std::net::TcpListener) -> io::Result<Self> {
+        tokio::net::TcpListener::from_std(listener).map(Self)
+    }
+
+    fn poll_accept(&self, context: &mut Context<'_>) -> Poll<io::Result<(Tcp, SocketAddr)>> {
+        let (stream, remote) = ready!(self.0.poll_accept(context))?;
+        Poll::Ready(Ok((Tcp(stream), remote)))
     }
 }
 

@@ -1,12 +1,13 @@
 //! ASAP over TCP: the messages in the byte stream of each direction of a connection.
 //!
-//! A stream begins with its SYN, or where the capture first sees data of it. A message ends where its length field and its
-//! padding say so. Segments ahead of the others wait for them; where too many wait, the gap is taken for a loss of the
+//! A stream begins with its SYN, or where the capture first sees data of it. Segments ahead of the others wait for them; where too many wait, the gap is taken for a loss of the
 //! capture, a fault is shown, and the stream goes on behind it.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use core::net::SocketAddr;
 use std::collections::HashMap;
+
+use rserpool_core::wire::Deframer;
 
 use super::dissect::{Content, Item};
 use super::message::Protocol;
@@ -27,8 +28,7 @@ pub(super) struct Tcp {
 struct Stream {
     /// The sequence number of the next byte.
     next: u32,
-    /// The begin of a message.
-    pending: Vec<u8>,
+    messages: Deframer,
     /// Segments ahead of `next`, by their sequence number.
     ahead: BTreeMap<u32, Vec<u8>>,
     /// Where the framing is lost, nothing more is read until the next SYN.
@@ -103,7 +103,7 @@ impl Stream {
                 return;
             }
             items.push(fault("bytes of the stream are missing in the capture"));
-            self.pending.clear();
+            self.messages = Deframer::default();
             self.ahead.clear();
             self.next = sequence;
         }
@@ -129,30 +129,29 @@ impl Stream {
         // A segment is shorter than an IP datagram.
         let count = u32::try_from(fresh.len()).unwrap_or(u32::MAX);
         self.next = self.next.wrapping_add(count);
-        self.pending.extend_from_slice(fresh);
-        while let Some(length) = be16(&self.pending, 2).map(usize::from) {
-            if length < 4 {
-                items.push(fault(
-                    "message length below 4: the rest of the stream is not readable",
-                ));
-                self.pending = Vec::new();
-                self.lost = true;
-                return;
+        self.messages.push(fresh);
+        loop {
+            match self.messages.poll_message() {
+                Ok(Some(message)) => items.push(Item::message(Protocol::Asap, None, &message)),
+                Ok(None) => return,
+                Err(_) => {
+                    items.push(fault(
+                        "message length below 4: the rest of the stream is not readable",
+                    ));
+                    self.messages = Deframer::default();
+                    self.lost = true;
+                    return;
+                }
             }
-            let padded = length.next_multiple_of(4);
-            if self.pending.len() < padded {
-                return;
-            }
-            items.push(Item::message(Protocol::Asap, None, &self.pending[..padded]));
-            self.pending.drain(..padded);
         }
     }
 
     /// The last message may lack its padding.
     fn finish(&mut self, items: &mut Vec<Item>) {
-        if !self.pending.is_empty() {
-            let length = be16(&self.pending, 2).map_or(4, usize::from);
-            items.push(Item::part(Protocol::Asap, None, &self.pending, length));
+        let rest = self.messages.pending();
+        if !rest.is_empty() {
+            let length = be16(rest, 2).map_or(4, usize::from);
+            items.push(Item::part(Protocol::Asap, None, rest, length));
         }
     }
 }

@@ -186,6 +186,11 @@ impl Scope {
         }
     }
 
+    /// A port that nobody else uses.
+    pub(crate) fn port(&self) -> &str {
+        &self.port
+    }
+
     fn arguments<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
         let (subcommand, rest) = arguments.split_first().expect("a subcommand is named");
         let mut all = vec![*subcommand, "--transport", "udp", "--udp-port", &self.port];

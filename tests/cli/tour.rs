@@ -76,6 +76,23 @@ fn resolve_shows_the_pool() {
 }
 
 #[test]
+fn a_registrar_is_asked_over_tcp() {
+    let scope = Scope::new();
+    let registrar = scope.start(&["registrar", "--tcp", scope.port()]);
+    registrar.log("registrar at 127.0.0.1");
+    let (_element, id) = scope.element(&["--pool", "p", "--echo"]);
+    let place = format!("127.0.0.1:{}", scope.port());
+    let over_tcp = ["--registrar", &place, "--registrar-tcp"];
+    let table = scope.run(&[&["resolve", "p"], &over_tcp[..]].concat(), b"");
+    assert_eq!(table.status, Some(0), "{}", table.stderr);
+    assert!(String::from_utf8_lossy(&table.stdout).contains(&id));
+    // The port is not one of SCTP.
+    let talk = scope.run(&[&["connect", "p"], &over_tcp[..]].concat(), b"hello\n");
+    assert_eq!(talk.status, Some(0), "{}", talk.stderr);
+    assert_eq!(talk.stdout, b"hello\n");
+}
+
+#[test]
 fn a_watched_pool_is_printed_whenever_it_changes() {
     let scope = Scope::new();
     let _registrar = scope.registrar();

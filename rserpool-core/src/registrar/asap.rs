@@ -130,9 +130,17 @@ impl Registrar {
         pool_handle: &[u8],
         element: &PoolElement<'_>,
     ) {
-        if !self.admits(now, association, Budget::Registrations) {
+        // RFC 5352 §2.1: all messages between a registrar and an element MUST use SCTP.
+        let refused = if association.is_tcp() {
+            Some(CauseCode::UNSPECIFIED)
+        } else if !self.admits(now, association, Budget::Registrations) {
+            Some(CauseCode::LACK_OF_RESOURCES)
+        } else {
+            None
+        };
+        if let Some(code) = refused {
             if self.admits(now, association, Budget::Errors) {
-                let refusal = Refusal::new(CauseCode::LACK_OF_RESOURCES);
+                let refusal = Refusal::new(code);
                 self.refuse_registration(association, (pool_handle, element.id), &refusal);
             }
             return;
@@ -366,8 +374,12 @@ impl Registrar {
         }
     }
 
-    /// Whether the peer of `association` is the element's host: by its association, or by its address.
+    /// Whether the peer of `association` is the element's host: by its association, or by its address. Over TCP nobody is
+    /// (RFC 5352 §2.1).
     pub(super) fn speaks_for(&self, association: AssocId, key: ElementKey) -> bool {
+        if association.is_tcp() {
+            return false;
+        }
         let own = self.watches.get(&key).and_then(|watch| watch.association);
         if own == Some(association) {
             return true;

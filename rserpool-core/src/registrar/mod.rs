@@ -205,9 +205,11 @@ impl Registrar {
         // Others cannot take the places that are needed to ask elements and to reach peers.
         let known = self.peers.contains_key(&association);
         let first = remote.first().map(SocketAddr::ip);
-        let called =
-            first.is_some_and(|first| remote.iter().any(|remote| self.answers(remote, first)));
-        let peer = remote.iter().any(|remote| self.scope.is_call(*remote));
+        // RFC 5352 §2.1: elements and registrars come by SCTP. Whoever has the same port of TCP is somebody else.
+        let sctp = !association.is_tcp();
+        let called = sctp
+            && first.is_some_and(|first| remote.iter().any(|remote| self.answers(remote, first)));
+        let peer = sctp && remote.iter().any(|remote| self.scope.is_call(*remote));
         if !known && !called && !peer && self.peers.len() >= self.config.max_associations {
             self.counters.refused_associations += 1;
             self.actions.abort(association);
@@ -223,6 +225,9 @@ impl Registrar {
             proven: false,
             upload: None,
         });
+        if !sctp {
+            return;
+        }
         if let Some(&first) = remote.first() {
             self.associations.insert(first, association);
         }

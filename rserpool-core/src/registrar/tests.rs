@@ -10,6 +10,7 @@ mod scope;
 mod startup;
 mod subscribe;
 mod takeover;
+mod tcp;
 mod watch;
 mod work;
 

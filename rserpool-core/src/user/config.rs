@@ -7,7 +7,7 @@ use core::time::Duration;
 use crate::dialect::Dialect;
 use crate::hunt::HuntConfig;
 use crate::ids::{PeId, PoolHandle, Ppid, ServerId};
-use crate::wire::{self, CauseCode, Policy, PolicyType, TransportBuf};
+use crate::wire::{self, CauseCode, Policy, PolicyType, Transport, TransportBuf};
 
 /// Configuration of a [`PoolUser`](super::PoolUser).
 #[derive(Clone, Debug)]
@@ -94,6 +94,33 @@ pub enum Failover {
     Never,
 }
 
+/// By what a session is held. All elements of a pool have the same kind of user transport (RFC 5352 §3.1); a session finds none
+/// in a pool of another kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Carrier {
+    /// SCTP: the machine has all of it done.
+    #[default]
+    Sctp,
+    /// TCP. The machine does everything but to connect and to carry data, which is the application's: see [`Event::Selected`].
+    Tcp,
+    /// The same with UDP.
+    Udp,
+    /// The same with whatever the pool has.
+    Any,
+}
+
+impl Carrier {
+    pub(super) fn suits(self, transport: &Transport<'_>) -> bool {
+        match (self, transport) {
+            (Self::Sctp | Self::Any, Transport::Sctp(sctp)) => !sctp.addresses.is_empty(),
+            (Self::Tcp, Transport::Tcp { .. }) | (Self::Udp, Transport::Udp { .. }) => true,
+            (Self::Any, _) => true,
+            _ => false,
+        }
+    }
+}
+
 /// How a session is held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -107,6 +134,8 @@ pub struct SessionOptions {
     pub resend: bool,
     /// The element to begin with, where it can be reached (none; RFC 5352 §6.5.3).
     pub element: Option<PeId>,
+    /// By what it is held (SCTP).
+    pub carrier: Carrier,
 }
 
 impl SessionOptions {
@@ -116,6 +145,7 @@ impl SessionOptions {
             failover: Failover::Never,
             resend: false,
             element: Some(element),
+            carrier: Carrier::Sctp,
         }
     }
 }
@@ -236,6 +266,9 @@ pub enum SendError {
     /// There are no empty messages in SCTP.
     #[error("the message is empty")]
     Empty,
+    /// The session is not held by SCTP: what carries data is the application's.
+    #[error("the session's connection is the application's own")]
+    NotSctp,
 }
 
 /// Why a session ended that its user did not close.
@@ -248,6 +281,9 @@ pub enum SessionError {
     /// The pool has elements, and none could be reached for too long.
     #[error("no element of the pool can be reached")]
     Unreachable,
+    /// The pool's elements have another user transport than the session's [`Carrier`].
+    #[error("the pool has another kind of transport")]
+    OtherTransport,
     /// The element is gone, and the session was to be with no other.
     #[error("the element has failed")]
     ElementLost,
@@ -272,6 +308,18 @@ pub enum Event {
         pool_handle: PoolHandle,
         /// Why.
         error: ResolveError,
+    },
+    /// A session that is not held by SCTP has an element that the application shall connect to, and tell by
+    /// [`confirm_connection`](super::PoolUser::confirm_connection) or [`end_connection`](super::PoolUser::end_connection). After
+    /// `connect_timeout` without a word the element counts as unreachable, and the next one is selected. Attempts and connections
+    /// that the session had before are to be dropped.
+    Selected {
+        /// The session.
+        session: SessionId,
+        /// The element.
+        element: PeId,
+        /// Where it serves.
+        transport: TransportBuf,
     },
     /// A session has its first element.
     Connected {

@@ -5,13 +5,13 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use super::resolve::Asker;
-use super::session::{Link, State};
-use super::{Event, Failover, PoolUser, ResolveError, SessionError, SessionId, Timer};
+use super::session::{Call, Channel, Link, State};
+use super::{Carrier, Event, Failover, PoolUser, ResolveError, SessionError, SessionId, Timer};
 use crate::hunt::SHORTEST;
 use crate::ids::{AssocId, Ppid};
 use crate::time::Instant;
 use crate::wire::asap::Message;
-use crate::wire::{Transport, TransportUse};
+use crate::wire::{SctpTransport, Transport, TransportUse};
 
 /// The associations asked for at one address. Answers come without a name: each is for whoever waits.
 #[derive(Debug, Default)]
@@ -51,6 +51,20 @@ impl Calls {
     }
 }
 
+/// The association to ask for.
+fn call(sctp: &SctpTransport<'_>) -> Option<(Call, Vec<SocketAddr>)> {
+    let addresses: Vec<_> = sctp
+        .addresses
+        .iter()
+        .map(|address| SocketAddr::new(address, sctp.port))
+        .collect();
+    let call = Call {
+        remote: *addresses.first()?,
+        control: sctp.transport_use == TransportUse::DATA_PLUS_CONTROL,
+    };
+    Some((call, addresses))
+}
+
 impl PoolUser {
     /// Looks for an element until the session's deadline.
     pub(super) fn look_for_element(&mut self, now: Instant, id: SessionId) {
@@ -78,7 +92,8 @@ impl PoolUser {
         }
     }
 
-    /// Starts an association to the element that is preferred, or that the policy selects. Says whether there was one to select.
+    /// Connects to the element that is preferred, or that the policy selects, or has the application do it. Says whether there was
+    /// one to select.
     fn connect_next(&mut self, now: Instant, id: SessionId) -> bool {
         let Some(session) = self.sessions.get_mut(&id) else {
             return true;
@@ -86,36 +101,37 @@ impl PoolUser {
         let Some(pool) = self.cache.pool(&session.pool_handle) else {
             return false;
         };
-        let preferred = pool.preferred(&session.preferred, &session.failed);
+        let carrier = session.options.carrier;
+        let preferred = pool.preferred(carrier, &session.preferred, &session.failed);
         let element = match preferred {
-            None if !session.is_bound() => pool.select(&session.failed, &mut self.rng),
+            None if !session.is_bound() => pool.select(carrier, &session.failed, &mut self.rng),
             preferred => preferred,
         };
         let Some(element) = element else {
             return false;
         };
-        let Transport::Sctp(sctp) = element.user_transport.as_transport() else {
-            return false;
-        };
-        let addresses: Vec<_> = sctp
-            .addresses
-            .iter()
-            .map(|address| SocketAddr::new(address, sctp.port))
-            .collect();
-        let Some(&remote) = addresses.first() else {
-            return false;
+        let timeout = now + self.config.connect_timeout;
+        self.timers.set(Timer::Connect(id), timeout);
+        let call = match (carrier, element.user_transport.as_transport()) {
+            (Carrier::Sctp, Transport::Sctp(sctp)) => call(&sctp),
+            _ => None,
         };
         session.state = State::Connecting {
             element: element.id,
-            remote,
-            control: sctp.transport_use == TransportUse::DATA_PLUS_CONTROL,
+            call: call.as_ref().map(|(call, _)| *call),
         };
-        let calls = self.connecting.entry(remote).or_default();
-        calls.waiting.insert(id);
-        self.timers
-            .set(Timer::Connect(id), now + self.config.connect_timeout);
-        // The PPID selects no endpoint here: a user's associations are each from a port of their own.
-        self.actions.connect(Ppid::ASAP, addresses);
+        if let Some((call, addresses)) = call {
+            let calls = self.connecting.entry(call.remote).or_default();
+            calls.waiting.insert(id);
+            // Each of a user's associations is from a port of its own.
+            self.actions.connect(Ppid::UNSPECIFIED, addresses);
+        } else {
+            self.actions.notify(Event::Selected {
+                session: id,
+                element: element.id,
+                transport: element.user_transport.clone(),
+            });
+        }
         true
     }
 
@@ -124,14 +140,31 @@ impl PoolUser {
         if !self.is_waiting(id) || self.connect_next(now, id) {
             return;
         }
+        let error = self.lack(id);
         if self
             .sessions
             .get(&id)
             .is_some_and(|session| session.is_bound())
         {
-            self.fail(id, SessionError::Unreachable);
+            self.fail(id, error);
         } else {
-            self.pause(now, id, SessionError::Unreachable);
+            self.pause(now, id, error);
+        }
+    }
+
+    /// Why a session found no element in a pool that has been resolved.
+    fn lack(&mut self, id: SessionId) -> SessionError {
+        let Some(session) = self.sessions.get(&id) else {
+            return SessionError::Unreachable;
+        };
+        match self.cache.pool(&session.pool_handle) {
+            Some(pool)
+                if !pool.elements.is_empty()
+                    && pool.usable(session.options.carrier).next().is_none() =>
+            {
+                SessionError::OtherTransport
+            }
+            _ => SessionError::Unreachable,
         }
     }
 
@@ -165,8 +198,7 @@ impl PoolUser {
         session.pause = pause.saturating_mul(2).min(self.config.failover_pause_max);
     }
 
-    /// An association that a session asked for is up: the cookie goes first, then the business card, then what waited
-    /// (RFC 5352 §3.8, §3.9).
+    /// An association that a session asked for is up.
     pub(super) fn on_element_connected(
         &mut self,
         now: Instant,
@@ -177,32 +209,46 @@ impl PoolUser {
             self.actions.disconnect(association);
             return;
         };
+        let state = self.sessions.get(&id).map(|session| session.state);
+        let Some(State::Connecting {
+            call: Some(call), ..
+        }) = state
+        else {
+            return;
+        };
+        self.by_association.insert(association, id);
+        let channel = Channel {
+            association,
+            control: call.control,
+        };
+        self.on_link_up(now, id, Some(channel));
+    }
+
+    /// The session has its element: the cookie goes first, then the business card, then what waited (RFC 5352 §3.8, §3.9).
+    pub(super) fn on_link_up(&mut self, now: Instant, id: SessionId, channel: Option<Channel>) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        let State::Connecting {
-            element, control, ..
-        } = session.state
-        else {
+        let State::Connecting { element, .. } = session.state else {
             return;
         };
         self.timers.cancel(Timer::Connect(id));
         self.timers.cancel(Timer::GiveUp(id));
-        self.by_association.insert(association, id);
         session.state = State::Connected(Link {
             element,
-            association,
-            control,
+            channel,
             since: now,
         });
         session.heard = false;
+        let control = channel.filter(|channel| channel.control);
+        let control = control.map(|channel| channel.association);
         let cookie = session.last.and(session.cookie.as_deref());
-        let cookie = cookie.filter(|_| control);
-        if let Some(cookie) = cookie {
+        let echoed = control.zip(cookie);
+        if let Some((association, cookie)) = echoed {
             self.actions
                 .send_asap(association, &Message::CookieEcho { cookie });
         }
-        if let Some(card) = self.card.as_ref().filter(|_| control) {
+        if let Some((association, card)) = control.zip(self.card.as_ref()) {
             self.actions.send(association, Ppid::ASAP, 0, card.clone());
         }
         // RFC 5355 §2.9.3: the application learns that the security context of the old one is gone.
@@ -215,9 +261,13 @@ impl PoolUser {
                 session: id,
                 old,
                 new: element,
-                cookie_echoed: cookie.is_some(),
+                cookie_echoed: echoed.is_some(),
             },
         });
+        // Without an association nothing was taken to be sent.
+        let Some(Channel { association, .. }) = channel else {
+            return;
+        };
         session.queued = 0;
         for queued in session.undelivered.drain(..).chain(session.queue.drain(..)) {
             if queued.tries > 0 {
@@ -242,8 +292,8 @@ impl PoolUser {
     }
 
     /// Nobody waits any more for the association that was asked for.
-    pub(super) fn abandon(&mut self, id: SessionId, remote: SocketAddr) {
-        if let Some(calls) = self.connecting.get_mut(&remote) {
+    pub(super) fn abandon(&mut self, id: SessionId, call: Option<Call>) {
+        if let Some(calls) = call.and_then(|call| self.connecting.get_mut(&call.remote)) {
             calls.abandon(id);
         }
     }
@@ -264,15 +314,15 @@ impl PoolUser {
 
     pub(super) fn on_connect_timeout(&mut self, now: Instant, id: SessionId) {
         let state = self.sessions.get(&id).map(|session| session.state);
-        if let Some(State::Connecting { remote, .. }) = state {
-            self.abandon(id, remote);
+        if let Some(State::Connecting { call, .. }) = state {
+            self.abandon(id, call);
             self.on_unreachable(now, id);
         }
     }
 
     /// The selected element could not be reached: it is reported once, and the next one is tried (RFC 5352 §3.5), unless the
     /// session is not to have another one (§6.5.5, ASAP_SEND_NO_FAILOVER).
-    fn on_unreachable(&mut self, now: Instant, id: SessionId) {
+    pub(super) fn on_unreachable(&mut self, now: Instant, id: SessionId) {
         self.timers.cancel(Timer::Connect(id));
         let Some(session) = self.sessions.get_mut(&id) else {
             return;

@@ -75,9 +75,12 @@ impl PoolUser {
 
     /// The session's association has ended. An element that closed it in order is not unreachable.
     pub(super) fn on_element_lost(&mut self, now: Instant, association: AssocId, end: End) {
-        let Some(id) = self.by_association.remove(&association) else {
-            return;
-        };
+        if let Some(id) = self.by_association.remove(&association) {
+            self.on_link_lost(now, id, end);
+        }
+    }
+
+    pub(super) fn on_link_lost(&mut self, now: Instant, id: SessionId, end: End) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -135,8 +138,8 @@ impl PoolUser {
         let Some(mut session) = self.remove_session(id) else {
             return;
         };
-        if let State::Connecting { remote, .. } = session.state {
-            self.abandon(id, remote);
+        if let State::Connecting { call, .. } = session.state {
+            self.abandon(id, call);
         }
         for queued in session.undelivered.drain(..).chain(session.queue.drain(..)) {
             self.actions.notify(queued.data.undelivered(id));

@@ -11,11 +11,15 @@
 //! | ASAP_SEND_NO_FAILOVER | without it, for each message: [`Event::Undelivered`] returns it; for the session: [`Failover::Never`] |
 //! | ASAP_SCTP_UNORDER | [`PoolUser::send_unordered`] |
 //!
+//! What is sent and received is SCTP's. A session with a pool of another transport selects, reports and fails over in the same
+//! way, and leaves the connections to the application: [`Carrier`].
+//!
 //! An element that is there and does not answer is the application's to notice, who knows what an answer is and when it is due:
 //! [`PoolUser::fail_over`].
 
 mod config;
 mod connect;
+mod external;
 mod failover;
 mod resolve;
 mod select;
@@ -25,8 +29,8 @@ mod subscribe;
 mod tests;
 
 pub use config::{
-    CardError, Config, Counters, Element, Event, Failover, OpenError, ResolveError, SendError,
-    SessionError, SessionId, SessionOptions, SubscribeError,
+    CardError, Carrier, Config, Counters, Element, Event, Failover, OpenError, ResolveError,
+    SendError, SessionError, SessionId, SessionOptions, SubscribeError,
 };
 
 use alloc::collections::BTreeMap;

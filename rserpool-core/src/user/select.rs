@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::time::Duration;
 
-use super::Element;
+use super::{Carrier, Element};
 use crate::ids::{PeId, PoolHandle};
 use crate::rng::Rng;
 use crate::time::Instant;
-use crate::wire::{Policy, PolicyType, Transport};
+use crate::wire::{Policy, PolicyType};
 
 /// A pool as a registrar last described it.
 #[derive(Debug)]
@@ -100,22 +100,35 @@ impl Cache {
 }
 
 impl CachedPool {
-    /// The elements that can be reached by SCTP.
-    pub(super) fn usable(&self) -> impl Iterator<Item = &Element> {
-        self.elements.iter().filter(|element| is_usable(element))
+    /// The elements that can be reached by that carrier.
+    pub(super) fn usable(&self, carrier: Carrier) -> impl Iterator<Item = &Element> {
+        let suits = move |element: &&Element| carrier.suits(&element.user_transport.as_transport());
+        self.elements.iter().filter(suits)
     }
 
-    /// The first of `order` that is not in `excluded`, is a member of the pool, and can be reached by SCTP.
-    pub(super) fn preferred(&self, order: &[PeId], excluded: &BTreeSet<PeId>) -> Option<&Element> {
+    /// The first of `order` that is not in `excluded`, is a member of the pool, and can be reached by that carrier.
+    pub(super) fn preferred(
+        &self,
+        carrier: Carrier,
+        order: &[PeId],
+        excluded: &BTreeSet<PeId>,
+    ) -> Option<&Element> {
         order
             .iter()
             .filter(|id| !excluded.contains(id))
-            .find_map(|id| self.usable().find(|element| element.id == *id))
+            .find_map(|id| self.usable(carrier).find(|element| element.id == *id))
     }
 
-    /// The next element to use that is not in `excluded` and can be reached by SCTP.
-    pub(super) fn select(&mut self, excluded: &BTreeSet<PeId>, rng: &mut Rng) -> Option<&Element> {
-        let usable = |element: &Element| !excluded.contains(&element.id) && is_usable(element);
+    /// The next element to use that is not in `excluded` and can be reached by that carrier.
+    pub(super) fn select(
+        &mut self,
+        carrier: Carrier,
+        excluded: &BTreeSet<PeId>,
+        rng: &mut Rng,
+    ) -> Option<&Element> {
+        let usable = |element: &Element| {
+            !excluded.contains(&element.id) && carrier.suits(&element.user_transport.as_transport())
+        };
         let candidates: Vec<usize> = (0..self.elements.len())
             .filter(|index| usable(&self.elements[*index]))
             .collect();
@@ -137,13 +150,6 @@ impl CachedPool {
         };
         self.elements.get(index)
     }
-}
-
-fn is_usable(element: &Element) -> bool {
-    matches!(
-        element.user_transport.as_transport(),
-        Transport::Sctp(sctp) if !sctp.addresses.is_empty()
-    )
 }
 
 fn priority(element: &Element) -> u32 {

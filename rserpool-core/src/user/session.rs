@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Messages with the PPID of ASAP are the control channel, all others the data channel of one association; where the pool's
-//! transport is for data only, there is no control channel.
+//! transport is for data only, there is no control channel. That is so with every transport but SCTP (RFC 5354 §3.3–3.7), and
+//! there the connection is the application's: it is told whom to connect to, and tells what came of it.
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -20,22 +21,37 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use super::{
-    CardError, Event, OpenError, PoolUser, SendError, SessionError, SessionId, SessionOptions,
-    Timer,
+    CardError, Carrier, Event, OpenError, PoolUser, SendError, SessionError, SessionId,
+    SessionOptions, Timer,
 };
 use crate::ids::{AssocId, PeId, PoolHandle, Ppid};
-use crate::machine::Data;
+use crate::machine::{Data, End};
 use crate::time::Instant;
 use crate::wire::asap::Message;
 use crate::wire::{List, PoolElement};
 
+/// An association that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Call {
+    pub(super) remote: SocketAddr,
+    /// Whether there will be a control channel.
+    pub(super) control: bool,
+}
+
 /// The association that a session has with an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Link {
-    pub(super) element: PeId,
+pub(super) struct Channel {
     pub(super) association: AssocId,
     /// Whether there is a control channel.
     pub(super) control: bool,
+}
+
+/// The connection that a session has with an element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link {
+    pub(super) element: PeId,
+    /// `None` where the connection is the application's.
+    pub(super) channel: Option<Channel>,
     pub(super) since: Instant,
 }
 
@@ -45,8 +61,8 @@ pub(super) enum State {
     Waiting,
     Connecting {
         element: PeId,
-        remote: SocketAddr,
-        control: bool,
+        /// `None` where the application connects.
+        call: Option<Call>,
     },
     Connected(Link),
     /// The application wants another element. The end of the association is awaited, and what it could not deliver.
@@ -92,6 +108,14 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// The association of a session that is connected.
+    fn channel(&self) -> Option<Channel> {
+        match self.state {
+            State::Connected(link) => link.channel,
+            _ => None,
+        }
+    }
+
     pub(super) fn enqueue(&mut self, data: Data) {
         self.queued += data.bytes.len();
         self.queue.push_back(Queued { data, tries: 0 });
@@ -156,7 +180,7 @@ impl PoolUser {
         // RFC 5352 §6.5.1: translation comes before sending.
         let pool = self.cache.pool(pool_handle).ok_or(OpenError::Unresolved)?;
         let elements: Vec<_> = pool
-            .usable()
+            .usable(Carrier::Sctp)
             .map(|element| element.id)
             .filter(|element| Some(*element) != own)
             .collect();
@@ -177,6 +201,12 @@ impl PoolUser {
             State::Connected(link) => Some(link.element),
             _ => None,
         }
+    }
+
+    /// The association that a session has with its element.
+    pub fn association(&self, session: SessionId) -> Option<AssocId> {
+        let channel = self.sessions.get(&session)?.channel()?;
+        Some(channel.association)
     }
 
     /// Sends a message to the session's element, in order and reliably; while there is none, the message waits. What the
@@ -216,8 +246,11 @@ impl PoolUser {
         if data.bytes.is_empty() {
             return Err(SendError::Empty);
         }
-        if let State::Connected(link) = session.state {
-            self.actions.send_data(link.association, data);
+        if session.options.carrier != Carrier::Sctp {
+            return Err(SendError::NotSctp);
+        }
+        if let Some(channel) = session.channel() {
+            self.actions.send_data(channel.association, data);
             return Ok(());
         }
         if session.queued + data.bytes.len() > self.config.max_session_queue {
@@ -237,7 +270,11 @@ impl PoolUser {
         match known.state {
             State::Connected(link) => {
                 known.state = State::Leaving(link);
-                self.actions.abort(link.association);
+                match link.channel {
+                    Some(channel) => self.actions.abort(channel.association),
+                    // Nothing of it is the machine's: it has ended when the application is told.
+                    None => self.on_link_lost(now, session, End::Closed),
+                }
             }
             State::Interrupted => {
                 known.deadline = now + self.config.failover_timeout;
@@ -253,8 +290,12 @@ impl PoolUser {
             return;
         };
         match closed.state {
-            State::Connected(link) => self.actions.disconnect(link.association),
-            State::Connecting { remote, .. } => self.abandon(session, remote),
+            State::Connected(link) => {
+                if let Some(channel) = link.channel {
+                    self.actions.disconnect(channel.association);
+                }
+            }
+            State::Connecting { call, .. } => self.abandon(session, call),
             State::Waiting | State::Leaving(_) | State::Interrupted => {}
         }
     }
@@ -294,11 +335,11 @@ impl PoolUser {
     fn on_control(&mut self, association: AssocId) -> Option<&mut Session> {
         let id = self.by_association.get(&association)?;
         let session = self.sessions.get_mut(id)?;
-        let control = match session.state {
-            State::Connected(link) | State::Leaving(link) => link.control,
-            _ => false,
+        let channel = match session.state {
+            State::Connected(link) | State::Leaving(link) => link.channel,
+            _ => None,
         };
-        if !control {
+        if !channel.is_some_and(|channel| channel.control) {
             return None;
         }
         session.heard = true;

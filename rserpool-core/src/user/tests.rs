@@ -1,6 +1,7 @@
 //! The user against hand-made input: each test is a sentence of RFC 5352 or RFC 5356.
 
 mod backoff;
+mod external;
 mod failover;
 mod resolve;
 mod session;
@@ -28,6 +29,8 @@ struct Script {
     now: Instant,
     /// How elements are used, and whether the registrar takes subscriptions.
     transport_use: TransportUse,
+    /// What kind of transport elements have; `Any` is an opaque one.
+    kind: Carrier,
     accepts: bool,
 }
 
@@ -44,9 +47,18 @@ fn server(id: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 1, id], 7))
 }
 
-fn connect(remote: SocketAddr) -> Action<Event> {
+/// What asks for a registrar.
+fn hunt(remote: SocketAddr) -> Action<Event> {
     Action::Connect {
         ppid: Ppid::ASAP,
+        remote: vec![remote],
+    }
+}
+
+/// What asks for an element.
+fn connect(remote: SocketAddr) -> Action<Event> {
+    Action::Connect {
+        ppid: Ppid::UNSPECIFIED,
         remote: vec![remote],
     }
 }
@@ -60,6 +72,7 @@ impl Script {
             user: PoolUser::new(config, [2; 32]),
             now: Instant::EPOCH,
             transport_use: TransportUse::DATA_PLUS_CONTROL,
+            kind: Carrier::Sctp,
             accepts: false,
         }
     }
@@ -132,11 +145,7 @@ impl Script {
                 id: PeId((*id).into()),
                 home_id: ServerId(1),
                 life: 60,
-                user_transport: Transport::Sctp(SctpTransport {
-                    port: 7,
-                    transport_use: self.transport_use,
-                    addresses: List::Slice(addresses),
-                }),
+                user_transport: self.transport(addresses),
                 policy: match policy {
                     Some(Policy::Priority { .. }) => Policy::Priority {
                         priority: (*id).into(),
@@ -154,6 +163,24 @@ impl Script {
             error: None,
         };
         self.asap(HOME, &message);
+    }
+
+    fn transport<'a>(&self, addresses: &'a [core::net::IpAddr; 1]) -> Transport<'a> {
+        let (port, [address]) = (7, *addresses);
+        match self.kind {
+            Carrier::Sctp => Transport::Sctp(SctpTransport {
+                port,
+                transport_use: self.transport_use,
+                addresses: List::Slice(addresses),
+            }),
+            Carrier::Tcp => Transport::Tcp {
+                port,
+                transport_use: self.transport_use,
+                address,
+            },
+            Carrier::Udp => Transport::Udp { port, address },
+            Carrier::Any => Transport::Opaque(b"pigeon"),
+        }
     }
 
     fn refuse(&mut self) {

@@ -16,7 +16,7 @@
 //!
 //! # Fuzzing
 //!
-//! The targets `asap_decode`, `enrp_decode` and `roundtrip` run everything in here.
+//! The targets `asap_decode`, `asap_stream`, `enrp_decode` and `roundtrip` run everything in here.
 
 mod body;
 mod element;
@@ -25,6 +25,7 @@ mod list;
 mod param;
 mod policy;
 mod reader;
+mod stream;
 mod transport;
 mod writer;
 
@@ -37,6 +38,7 @@ pub use list::{List, ListItem, ListIter, WireList};
 pub use param::{Param, Params, kind};
 pub use policy::{Policy, PolicyType};
 pub use reader::{Checked, Span, Unrecognized, Walk};
+pub use stream::{Deframer, FramingError, frame};
 pub use transport::{SctpTransport, Transport, TransportBuf, TransportUse};
 pub use writer::Writer;
 

@@ -9,10 +9,10 @@ use super::scope::{Element, User, fail_over, send_again, start_registrar};
 use crate::runtime::block_on;
 use crate::runtime::driver::{Options, TransportKind};
 
-const HOME: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ASAP_PORT);
+pub(super) const HOME: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), ASAP_PORT);
 
 /// At an address of the scope that has this UDP port.
-fn at(mut options: Options, host: u8, udp_port: u16) -> Options {
+pub(super) fn at(mut options: Options, host: u8, udp_port: u16) -> Options {
     options.transport = TransportKind::Udp;
     options.local = vec![Ipv4Addr::new(127, 0, 0, host).into()];
     options.peer_udp_port = udp_port;

@@ -536,3 +536,47 @@ fn answers_to_others_and_errors_of_others_change_nothing() {
     script.respond(1, false);
     assert!(script.element.is_registered());
 }
+
+#[test]
+fn an_element_may_serve_by_another_transport_and_has_no_control_channel_then() {
+    // RFC 5352 §2.1, §3.8; RFC 5354 §3.5, §3.6
+    let (port, address) = (80, address(9).ip());
+    for transport in [
+        Transport::Tcp {
+            port,
+            transport_use: TransportUse::DATA_ONLY,
+            address,
+        },
+        Transport::Udp { port, address },
+        Transport::Opaque(b"pigeon"),
+    ] {
+        let mut script = Script::new(&[1], |config| config.user_transport = (&transport).into());
+        script.element.register(script.now);
+        script.connected(1, 1);
+        let actions = script.actions();
+        let registration = actions.iter().find_map(|action| match action {
+            Action::Send { bytes, .. } => Some(bytes),
+            _ => None,
+        });
+        let bytes = registration.expect("it registers");
+        let Message::Registration { pool_element, .. } =
+            asap::decode(bytes).expect("our own").message
+        else {
+            panic!("{bytes:?}");
+        };
+        assert_eq!(pool_element.user_transport, transport);
+        script.respond(1, false);
+        assert!(script.element.is_registered());
+        script.keep_alive(1, false, POOL, Some(ID));
+        assert!(sent(&script.actions()).contains(&(1, 8)));
+        let association = AssocId(1);
+        assert_eq!(
+            script.element.send_cookie(association, b"state"),
+            Err(CookieError::NoControlChannel)
+        );
+        assert_eq!(
+            script.element.set_business_card(&[]),
+            Err(CardError::NoControlChannel)
+        );
+    }
+}

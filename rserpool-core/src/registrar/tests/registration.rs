@@ -426,3 +426,73 @@ fn a_handle_may_be_as_long_as_the_cap_says() {
         assert_eq!(kind, if fits { 3 } else { 0x0e });
     }
 }
+
+#[test]
+fn an_element_may_serve_by_any_transport() {
+    // RFC 5352 §2.1, §2.2.1; RFC 5354 §3.3–3.7. The reserved field of a TCP transport is not looked at.
+    let (port, address) = (80, host(1));
+    let foreign = host(2);
+    let tcp = |address| Transport::Tcp {
+        port,
+        transport_use: TransportUse(7),
+        address,
+    };
+    let dccp = |address| Transport::Dccp {
+        port,
+        service_code: 1,
+        address,
+    };
+    for (here, there) in [
+        (tcp(address), tcp(foreign)),
+        (dccp(address), dccp(foreign)),
+        (
+            Transport::Udp { port, address },
+            Transport::Udp {
+                port,
+                address: foreign,
+            },
+        ),
+        (
+            Transport::UdpLite { port, address },
+            Transport::UdpLite {
+                port,
+                address: foreign,
+            },
+        ),
+    ] {
+        let with = |transport| Element {
+            transport,
+            ..element(1, &[])
+        };
+        let mut script = Script::new(|_| {});
+        script.connected(1, 1);
+        script.connected(9, 9);
+        let (_, rejected, cause) = answer(&script.register(1, &with(there)));
+        assert!(rejected);
+        assert_eq!(cause.map(|(code, _)| code), Some(CauseCode::INVALID_VALUES));
+        assert_eq!(answer(&script.register(1, &with(here))), (3, false, None));
+        let messages = sent(&script.resolve(None));
+        let Message::HandleResolutionResponse { pool_elements, .. } =
+            asap::decode(&messages[0].1).expect("our own").message
+        else {
+            panic!("{messages:?}");
+        };
+        let listed: Vec<_> = pool_elements
+            .iter()
+            .map(|element| element.user_transport)
+            .collect();
+        assert_eq!(listed, [here]);
+        // It is asked on its association, and removed without an answer, as any other.
+        let (_, asked) = script.wait();
+        assert_eq!(types(&asked), [(1, 7)]);
+        let (_, actions) = script.wait();
+        assert_eq!(removed(&actions), [(1, Removal::Unreachable)]);
+    }
+    let mut script = Script::new(|_| {});
+    script.connected(1, 1);
+    let opaque = Element {
+        transport: Transport::Opaque(b"pigeon"),
+        ..element(1, &[])
+    };
+    assert_eq!(answer(&script.register(1, &opaque)), (3, false, None));
+}

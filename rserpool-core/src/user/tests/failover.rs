@@ -6,7 +6,7 @@ fn options(failover: Failover, resend: bool) -> SessionOptions {
     SessionOptions {
         failover,
         resend,
-        element: None,
+        ..SessionOptions::default()
     }
 }
 

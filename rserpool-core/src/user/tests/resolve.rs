@@ -7,7 +7,7 @@ fn a_resolution_is_sent_to_the_home_and_answered_from_the_cache_while_fresh() {
     // RFC 5352 §3.3 NR1–NR4, C1, C2, C4
     let mut script = Script::new(|_| {});
     script.user.resolve(script.now, &pool());
-    assert_eq!(script.actions(), [connect(registrar(1))]);
+    assert_eq!(script.actions(), [hunt(registrar(1))]);
     script.connected(HOME, registrar(1));
     assert_eq!(sent(&script.actions()), [(HOME, 5)]);
     script.answer(Some(Policy::Random), &[1, 2]);
@@ -44,7 +44,7 @@ fn an_unanswered_request_is_repeated_twice_and_then_reported() {
     assert_eq!(script.wait(), Duration::from_secs(15));
     let actions = script.actions();
     assert!(
-        actions.contains(&connect(registrar(2))),
+        actions.contains(&hunt(registrar(2))),
         "in parallel the hunt begins"
     );
     assert_eq!(sent(&actions), [(HOME, 5)]);
@@ -90,7 +90,7 @@ fn requests_are_repeated_at_the_next_registrar() {
     script.input(Input::ConnectFailed { remote });
     script.actions();
     script.disconnected(HOME, End::Lost);
-    assert_eq!(script.actions(), [connect(remote)]);
+    assert_eq!(script.actions(), [hunt(remote)]);
     script.connected(2, remote);
     assert_eq!(sent(&script.actions()), [(2, 5)]);
 }
@@ -383,7 +383,7 @@ fn announced_registrars_are_called() {
         ppid: Ppid::ASAP,
         bytes: &message.to_bytes().expect("short"),
     });
-    assert_eq!(script.actions(), [connect(source)]);
+    assert_eq!(script.actions(), [hunt(source)]);
 }
 
 #[test]
