@@ -1,8 +1,72 @@
-//! Reliable Server Pooling on `async-io`, for async-std, smol, and any other executor: one future drives one machine of
-//! [`rserpool_core`](https://docs.rs/rserpool-core) over SCTP.
+//! Reliable Server Pooling on `async-io`, for async-std, smol, and any other executor: a few lines to join a pool, and a few to
+//! talk to one.
 //!
-//! Everything has the names that it has in `rserpool-tokio`. Nothing is spawned: `into_parts` returns the driver as a future
-//! that the caller runs, and no runtime has to be there.
+//! Everything has the names that it has in `rserpool-tokio`. Nothing is spawned: `start` returns the endpoint as a future that the
+//! caller runs, and no runtime has to be there.
+//!
+//! A server is a [`PoolElement`]. It registers in a pool, and accepts sessions:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use rserpool_async_std::PoolElement;
+//!
+//! let (element, endpoint) = PoolElement::builder("EchoPool")
+//!     .registrar("127.0.0.1:3863".parse()?)
+//!     .start()?;
+//! smol::spawn(endpoint).detach(); // or async_std::task::spawn(endpoint)
+//! element.register().await?;
+//! while let Some(session) = element.accept().await {
+//!     smol::spawn(async move {
+//!         while let Ok(message) = session.recv().await {
+//!             if session.send(message).await.is_err() {
+//!                 break;
+//!             }
+//!         }
+//!     })
+//!     .detach();
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! A client is a [`PoolUser`]. Its sessions are with a pool, and go on with another element when theirs fails:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use rserpool_async_std::PoolUser;
+//!
+//! let (user, endpoint) = PoolUser::builder()
+//!     .registrar("127.0.0.1:3863".parse()?)
+//!     .start()?;
+//! smol::spawn(endpoint).detach();
+//! let session = user.connect("EchoPool").await?;
+//! let answer = session.ask("hello").await?;
+//! println!("{answer:?}");
+//! user.shutdown().await;
+//! # Ok(()) }
+//! ```
+//!
+//! [`Session::ask`] asks the next element again; [`Session::recv`] leaves that to the application, and says when to think of it.
+//!
+//! Both need a [`Registrar`]: `rserpool registrar`, or one in the same program.
+//!
+//! * Handles are cloned at will. An endpoint runs as long as one of them lives, or a session; `shutdown` ends it in order.
+//! * Every future can be dropped: what was to be received is still there, and what was to be sent was sent whole or not at all.
+//! * Who does not read is not sent to: see [back-pressure](rserpool_driver#back-pressure).
+//! * Ports, addresses and transport are [`Options`], timers and caps the machine's `Config`: each builder has both.
+//! * State for the next element goes to the user in a cookie ([`ElementSession::send_cookie`]), which the next element finds at
+//!   [`ElementSession::cookie`] (RFC 5352 §3.8); seal it with the feature `sealed-cookies` of `rserpool-core`.
+//!
+//! The features `async-std` and `smol` add modules with the same names once more, for runtimes that can spawn: `register` and
+//! `spawn` of the builders do it in one line. Neither is on by default: async-std is not maintained any more.
+//!
+//! The transport is the Linux kernel's SCTP where there is one, else SCTP over UDP (RFC 6951), which needs nothing of the operating
+//! system; see [`TransportKind`]. Neither has protection of its own: on anything but loopback or a trusted network, whoever can
+//! send packets can take part.
+//!
+//! # Beneath
+//!
+//! One future drives one machine of [`rserpool_core`](https://docs.rs/rserpool-core). Whoever wants the machine with its events and
+//! no sessions in between, drives it with [`Options`], [`Bound`] and [`Endpoint`]:
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,90 +82,79 @@
 //! println!("{:?}", events.recv().await);
 //! # Ok(()) }
 //! ```
-//!
-//! The features `async-std` and `smol` add `async_std::spawn` and `smol::spawn`, which do it in one line. Neither is on by
-//! default: async-std is not maintained any more.
-//!
-//! The transport is the Linux kernel's SCTP where there is one, else SCTP over UDP (RFC 6951), which needs nothing of the operating
-//! system; see [`TransportKind`]. Neither has protection of its own: on anything but loopback or a trusted network, whoever can
-//! send packets can take part.
-//!
-//! How long messages wait, and what becomes of those that nobody takes: see
-//! [back-pressure](rserpool_driver#back-pressure).
 #![forbid(unsafe_code)]
 
 mod runtime;
 
-pub use rserpool_driver::{Events, Handle, MAX_MESSAGE_SIZE, Stopped, TransportKind, seed};
+pub use rserpool_driver::{
+    Builder, ConnectError, CookieError, ElementEvent, ElementSession, Ended, Events, Handle,
+    Limits, MAX_MESSAGE_SIZE, Membership, Message, Pool, RecvError, RegisterError, ResolveError,
+    SendError, Session, SessionEvent, SetLoadError, Stopped, TransportKind, Watch, WatchError,
+    seed,
+};
 pub use runtime::AsyncIo;
 
-/// Where an endpoint sits.
-pub type Options = rserpool_driver::Options<AsyncIo>;
+rserpool_driver::names!(AsyncIo);
 
-/// An endpoint without a machine.
-pub type Bound = rserpool_driver::Bound<AsyncIo>;
+/// A runtime on async-io that has tasks, with all that depends on it.
+#[cfg(any(feature = "async-std", feature = "smol"))]
+macro_rules! spawning {
+    ($runtime:ident, $spawn:expr) => {
+        /// The runtime.
+        #[derive(Clone, Copy, Debug)]
+        pub enum $runtime {}
 
-/// A machine with its transport.
-pub type Endpoint<M> = rserpool_driver::Endpoint<M, AsyncIo>;
+        impl rserpool_driver::Runtime for $runtime {
+            type Udp = <crate::AsyncIo as rserpool_driver::Runtime>::Udp;
+            #[cfg(target_os = "linux")]
+            type Sctp = <crate::AsyncIo as rserpool_driver::Runtime>::Sctp;
+            type Timer = <crate::AsyncIo as rserpool_driver::Runtime>::Timer;
 
-/// On async-std.
-#[cfg(feature = "async-std")]
-pub mod async_std {
-    use rserpool_driver::{Events, Handle, Machine};
+            fn timer(at: std::time::Instant) -> Self::Timer {
+                <crate::AsyncIo as rserpool_driver::Runtime>::timer(at)
+            }
+        }
 
-    use crate::Endpoint;
+        impl rserpool_driver::Spawn for $runtime {
+            fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+                $spawn(future);
+            }
+        }
 
-    /// Runs the endpoint in a task of its own until the last handle is dropped.
-    ///
-    /// ```
-    /// use rserpool_async_std::{Options, TransportKind};
-    /// use rserpool_core::user::{Config, PoolUser};
-    ///
-    /// let mut options = Options::user();
-    /// options.transport = TransportKind::Udp;
-    /// let endpoint = options.bind()?.drive(PoolUser::new(Config::default(), [1; 32]));
-    /// let (handle, _events) = rserpool_async_std::async_std::spawn(endpoint);
-    /// async_std::task::block_on(handle.call(|_user, _now| ()))?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn spawn<M>(endpoint: Endpoint<M>) -> (Handle<M>, Events<M::Event>)
-    where
-        M: Machine + Send + 'static,
-        M::Event: Send,
-    {
-        let (handle, events, driver) = endpoint.into_parts();
-        ::async_std::task::spawn(driver);
-        (handle, events)
-    }
+        rserpool_driver::names!($runtime);
+    };
 }
 
-/// On smol.
+/// On async-std, whose executor runs endpoints.
+///
+/// ```
+/// use rserpool_async_std::TransportKind;
+/// use rserpool_async_std::async_std::PoolUser;
+///
+/// let user = PoolUser::builder()
+///     .options(|options| options.transport = TransportKind::Udp)
+///     .spawn()?;
+/// async_std::task::block_on(user.shutdown());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[cfg(feature = "async-std")]
+pub mod async_std {
+    spawning!(AsyncStd, ::async_std::task::spawn);
+}
+
+/// On smol, whose executor runs endpoints.
+///
+/// ```
+/// use rserpool_async_std::TransportKind;
+/// use rserpool_async_std::smol::PoolUser;
+///
+/// let user = PoolUser::builder()
+///     .options(|options| options.transport = TransportKind::Udp)
+///     .spawn()?;
+/// smol::block_on(user.shutdown());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[cfg(feature = "smol")]
 pub mod smol {
-    use rserpool_driver::{Events, Handle, Machine};
-
-    use crate::Endpoint;
-
-    /// Runs the endpoint in a task of its own until the last handle is dropped.
-    ///
-    /// ```
-    /// use rserpool_async_std::{Options, TransportKind};
-    /// use rserpool_core::user::{Config, PoolUser};
-    ///
-    /// let mut options = Options::user();
-    /// options.transport = TransportKind::Udp;
-    /// let endpoint = options.bind()?.drive(PoolUser::new(Config::default(), [1; 32]));
-    /// let (handle, _events) = rserpool_async_std::smol::spawn(endpoint);
-    /// smol::block_on(handle.call(|_user, _now| ()))?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn spawn<M>(endpoint: Endpoint<M>) -> (Handle<M>, Events<M::Event>)
-    where
-        M: Machine + Send + 'static,
-        M::Event: Send,
-    {
-        let (handle, events, driver) = endpoint.into_parts();
-        ::smol::spawn(driver).detach();
-        (handle, events)
-    }
+    spawning!(Smol, |future| ::smol::spawn(future).detach());
 }

@@ -9,6 +9,7 @@ mod runtime {
     use core::time::Duration;
 
     pub(crate) use rserpool_async_std as driver;
+    pub(crate) use rserpool_async_std::AsyncIo as Runtime;
     use rserpool_async_std::{Endpoint, Events, Handle};
     use rserpool_core::Machine;
 

@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::io;
 
-use rserpool_core::{Action, Input, Instant, Machine};
+use rserpool_core::{Action, AssocId, Input, Instant, Machine};
 use tokio::sync::{mpsc, watch};
 
 use crate::multicast::Groups;
@@ -13,7 +13,16 @@ use crate::runtime::Alarm;
 use crate::transport::{Arrival, Outgoing, Transport};
 use crate::{Options, Runtime, Spawn, TransportKind, seed};
 
-type Command<M> = Box<dyn FnOnce(&mut M, Instant) + Send>;
+/// Something to do with the machine.
+pub(crate) type Task<M> = Box<dyn FnOnce(&mut M, Instant) + Send>;
+
+/// The same, with a way to ask whether a peer's send buffer is full.
+type RoomTask<M> = Box<dyn FnOnce(&mut M, Instant, &dyn Fn(AssocId) -> bool) + Send>;
+
+enum Command<M> {
+    Run(RoomTask<M>),
+    Stop,
+}
 
 /// The events of a machine, in order; `None` when the endpoint has stopped.
 pub type Events<E> = mpsc::Receiver<E>;
@@ -26,14 +35,21 @@ pub struct Stopped;
 /// Gives commands to a machine that an endpoint runs. When the last handle is dropped, the endpoint stops.
 pub struct Handle<M> {
     commands: mpsc::Sender<Command<M>>,
+    room: Room,
+}
+
+/// What the driver tells of the send buffers.
+#[derive(Clone)]
+struct Room {
     full: watch::Receiver<bool>,
+    relieved: watch::Receiver<u64>,
 }
 
 impl<M> Clone for Handle<M> {
     fn clone(&self) -> Self {
         Self {
             commands: self.commands.clone(),
-            full: self.full.clone(),
+            room: self.room.clone(),
         }
     }
 }
@@ -44,25 +60,97 @@ impl<M> Handle<M> {
         &self,
         command: impl FnOnce(&mut M, Instant) -> R + Send + 'static,
     ) -> Result<R, Stopped> {
+        self.answer(move |machine, now, _| command(machine, now))
+            .await
+    }
+
+    /// The same, when no messages to a peer wait for room in its send buffer: the one on the association that `to` says, if any.
+    pub(crate) async fn call_with_room<R: Send + 'static>(
+        &self,
+        to: impl Fn(&M) -> Option<AssocId> + Clone + Send + 'static,
+        command: impl FnOnce(&mut M, Instant) -> R + Clone + Send + 'static,
+    ) -> Result<R, Stopped> {
+        let mut relieved = self.room.relieved.clone();
+        loop {
+            // Before the attempt: what changes in between counts.
+            relieved.mark_unchanged();
+            let (to, command) = (to.clone(), command.clone());
+            let attempt = self.answer(move |machine, now, is_full| {
+                let full = to(machine).is_some_and(is_full);
+                (!full).then(|| command(machine, now))
+            });
+            match attempt.await? {
+                Some(result) => return Ok(result),
+                None => relieved.changed().await.map_err(|_| Stopped)?,
+            }
+        }
+    }
+
+    async fn answer<R: Send + 'static>(
+        &self,
+        command: impl FnOnce(&mut M, Instant, &dyn Fn(AssocId) -> bool) -> R + Send + 'static,
+    ) -> Result<R, Stopped> {
         let (answer, result) = tokio::sync::oneshot::channel();
-        let command: Command<M> = Box::new(move |machine, now| {
+        let task: RoomTask<M> = Box::new(move |machine, now, is_full| {
             // Whoever asked may have gone; the command is done all the same.
-            let _ = answer.send(command(machine, now));
+            let _ = answer.send(command(machine, now, is_full));
         });
-        self.commands.send(command).await.map_err(|_| Stopped)?;
+        self.give(Command::Run(task)).await?;
         result.await.map_err(|_| Stopped)
+    }
+
+    /// Has something done without waiting for it.
+    pub(crate) async fn run(&self, task: Task<M>) -> Result<(), Stopped>
+    where
+        M: 'static,
+    {
+        let task: RoomTask<M> = Box::new(move |machine, now, _| task(machine, now));
+        self.give(Command::Run(task)).await
+    }
+
+    async fn give(&self, command: Command<M>) -> Result<(), Stopped> {
+        self.commands.send(command).await.map_err(|_| Stopped)
+    }
+
+    /// Stops the endpoint, whatever handles there are: its associations are closed in order. It has stopped when its events end.
+    pub async fn stop(&self) {
+        // It may have stopped already.
+        let _ = self.give(Command::Stop).await;
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakHandle<M> {
+        WeakHandle {
+            commands: self.commands.downgrade(),
+            room: self.room.clone(),
+        }
     }
 
     /// Waits until no association of the endpoint has messages beyond its send buffer. Whoever sends much waits here before
     /// each message, and is held to the speed of the slowest peer; without it, a peer that lets 4 MiB wait beside its send
     /// buffer is given up. Go on taking events meanwhile: a peer may wait for that.
     pub async fn writable(&self) -> Result<(), Stopped> {
-        let mut full = self.full.clone();
+        let mut full = self.room.full.clone();
         full.wait_for(|full| !full).await.map_err(|_| Stopped)?;
         if self.commands.is_closed() {
             return Err(Stopped);
         }
         Ok(())
+    }
+}
+
+/// A handle that does not keep the endpoint running.
+pub(crate) struct WeakHandle<M> {
+    commands: mpsc::WeakSender<Command<M>>,
+    room: Room,
+}
+
+impl<M> WeakHandle<M> {
+    /// `None` where the endpoint stops.
+    pub(crate) fn upgrade(&self) -> Option<Handle<M>> {
+        Some(Handle {
+            commands: self.commands.upgrade()?,
+            room: self.room.clone(),
+        })
     }
 }
 
@@ -164,8 +252,10 @@ where
         let (commands, receiver) = mpsc::channel(Self::COMMANDS);
         let (sender, events) = mpsc::channel(self.event_capacity);
         let (is_full, full) = watch::channel(false);
-        let run = self.run(receiver, sender, is_full);
-        (Handle { commands, full }, events, run)
+        let (is_relieved, relieved) = watch::channel(0);
+        let run = self.run(receiver, sender, is_full, is_relieved);
+        let room = Room { full, relieved };
+        (Handle { commands, room }, events, run)
     }
 
     async fn run(
@@ -173,6 +263,7 @@ where
         mut commands: mpsc::Receiver<Command<M>>,
         events: mpsc::Sender<M::Event>,
         is_full: watch::Sender<bool>,
+        is_relieved: watch::Sender<u64>,
     ) {
         let mut announcement = vec![0; usize::from(u16::MAX)];
         let mut alarm = Alarm::<R>::new();
@@ -181,15 +272,19 @@ where
             is_full.send_if_modified(|full| {
                 core::mem::replace(full, self.transport.is_full()) != self.transport.is_full()
             });
+            is_relieved.send_if_modified(|relieved| {
+                core::mem::replace(relieved, self.transport.relieved()) != self.transport.relieved()
+            });
             let deadline = self.deadline();
             let room = self.waiting.is_empty();
             tokio::select! {
                 command = commands.recv() => {
-                    let Some(command) = command else {
+                    let Some(Command::Run(task)) = command else {
                         return self.close().await;
                     };
                     let now = self.now();
-                    command(&mut self.machine, now);
+                    let transport = &self.transport;
+                    task(&mut self.machine, now, &|association| transport.is_full_for(association));
                 }
                 result = self.transport.ready(room) => {
                     if let Err(error) = result {

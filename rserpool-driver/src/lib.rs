@@ -18,11 +18,17 @@ extern crate alloc;
 mod driver;
 mod multicast;
 mod options;
+mod pool;
 mod runtime;
 mod transport;
 
 pub use driver::{Bound, Endpoint, Events, Handle, Stopped};
 pub use options::{Options, TransportKind};
+pub use pool::{
+    Builder, ConnectError, CookieError, ElementEvent, ElementSession, Ended, Limits, Membership,
+    Message, Pool, PoolElement, PoolUser, RecvError, RegisterError, Registrar, ResolveError,
+    SendError, Session, SessionEvent, SetLoadError, Watch, WatchError,
+};
 pub use rserpool_core::Machine;
 #[cfg(target_os = "linux")]
 pub use runtime::SctpSocket;
@@ -38,4 +44,28 @@ pub fn seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
     Ok(seed)
+}
+
+/// Names what depends on a runtime for one of them: the crates for the runtimes have the same names.
+#[macro_export]
+macro_rules! names {
+    ($runtime:ty) => {
+        /// Where an endpoint sits.
+        pub type Options = $crate::Options<$runtime>;
+
+        /// An endpoint without a machine.
+        pub type Bound = $crate::Bound<$runtime>;
+
+        /// A machine with its transport.
+        pub type Endpoint<M> = $crate::Endpoint<M, $runtime>;
+
+        /// A registrar.
+        pub type Registrar = $crate::Registrar<$runtime>;
+
+        /// A server in a pool.
+        pub type PoolElement = $crate::PoolElement<$runtime>;
+
+        /// A client of pools.
+        pub type PoolUser = $crate::PoolUser<$runtime>;
+    };
 }

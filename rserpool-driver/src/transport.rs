@@ -155,6 +155,16 @@ impl<R: Runtime> Transport<R> {
         either!(self, it => it.is_full())
     }
 
+    /// Whether messages to that peer wait for room in its send buffer.
+    pub(crate) fn is_full_for(&self, association: AssocId) -> bool {
+        either!(self, it => it.is_full_for(association))
+    }
+
+    /// How often a peer's messages have ceased to wait so far.
+    pub(crate) fn relieved(&self) -> u64 {
+        either!(self, it => it.relieved())
+    }
+
     /// Closes an association after what waits has been sent.
     pub(crate) fn close(&mut self, now: Instant, association: AssocId) {
         match self {

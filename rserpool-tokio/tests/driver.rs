@@ -10,6 +10,7 @@ mod runtime {
 
     use rserpool_core::Machine;
     pub(crate) use rserpool_tokio as driver;
+    pub(crate) use rserpool_tokio::Tokio as Runtime;
     use rserpool_tokio::{Endpoint, Events, Handle};
 
     pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -179,6 +179,14 @@ impl PoolUser {
         }
     }
 
+    /// The association that a session has with its element.
+    pub fn association(&self, session: SessionId) -> Option<AssocId> {
+        match self.sessions.get(&session)?.state {
+            State::Connected(link) => Some(link.association),
+            _ => None,
+        }
+    }
+
     /// Sends a message to the session's element, in order and reliably; while there is none, the message waits. What the
     /// application has not got an answer to may be lost when the element fails, and what is
     /// [sent again](SessionOptions::resend) may come twice.

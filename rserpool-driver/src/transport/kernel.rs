@@ -58,6 +58,8 @@ pub(crate) struct Kernel<R: Runtime> {
     arrivals: VecDeque<Arrival>,
     /// How many messages wait, in all.
     queued: usize,
+    /// How often an association had nothing waiting any more.
+    relieved: u64,
 }
 
 impl<R: Runtime> Kernel<R> {
@@ -83,6 +85,7 @@ impl<R: Runtime> Kernel<R> {
             asked: HashMap::new(),
             arrivals: VecDeque::new(),
             queued: 0,
+            relieved: 0,
         })
     }
 
@@ -176,6 +179,15 @@ impl<R: Runtime> Kernel<R> {
         self.queued > 0
     }
 
+    pub(super) fn is_full_for(&self, association: AssocId) -> bool {
+        let known = self.open.get(&association);
+        known.is_some_and(|known| !known.outbound.is_empty())
+    }
+
+    pub(super) fn relieved(&self) -> u64 {
+        self.relieved
+    }
+
     pub(super) fn close(&mut self, association: AssocId) {
         let Some(known) = self.open.get_mut(&association) else {
             return;
@@ -204,6 +216,7 @@ impl<R: Runtime> Kernel<R> {
     /// What waited for an association that has ended goes back.
     fn give_back(&mut self, association: AssocId, unsent: VecDeque<Outgoing>) {
         self.queued -= unsent.len();
+        self.relieved += 1;
         let failed = |message| Arrival::SendFailed {
             association,
             message,

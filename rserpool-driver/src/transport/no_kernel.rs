@@ -45,6 +45,14 @@ impl<R: Runtime> Kernel<R> {
         match self.0 {}
     }
 
+    pub(super) fn is_full_for(&self, _: AssocId) -> bool {
+        match self.0 {}
+    }
+
+    pub(super) fn relieved(&self) -> u64 {
+        match self.0 {}
+    }
+
     pub(super) fn close(&mut self, _: AssocId) {
         match self.0 {}
     }

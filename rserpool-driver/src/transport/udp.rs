@@ -43,6 +43,8 @@ pub(crate) struct Udp<R: Runtime> {
     asked: HashMap<AssociationId, SocketAddr>,
     arrivals: VecDeque<Arrival>,
     held: BTreeMap<AssocId, Held>,
+    /// How often something was held no longer.
+    relieved: u64,
     /// The packet that the socket had no room for.
     blocked: Option<Transmit>,
     buffer: Box<[u8]>,
@@ -95,6 +97,7 @@ impl<R: Runtime> Udp<R> {
             asked: HashMap::new(),
             arrivals: VecDeque::new(),
             held: BTreeMap::new(),
+            relieved: 0,
             blocked: None,
             buffer: vec![0; Self::MAX_DATAGRAM].into_boxed_slice(),
             unread: 0,
@@ -179,6 +182,14 @@ impl<R: Runtime> Udp<R> {
         !self.held.is_empty()
     }
 
+    pub(super) fn is_full_for(&self, association: AssocId) -> bool {
+        self.held.contains_key(&association)
+    }
+
+    pub(super) fn relieved(&self) -> u64 {
+        self.relieved
+    }
+
     /// There is room in the send buffer again.
     fn send_held(&mut self, now: Instant, association: AssocId) {
         let Some((id, _)) = self.open.get(&association) else {
@@ -204,6 +215,7 @@ impl<R: Runtime> Udp<R> {
                 }
             }
         }
+        self.relieved += 1;
         if held.closing {
             self.stack.close(now, *id);
         }
@@ -212,6 +224,7 @@ impl<R: Runtime> Udp<R> {
     /// What waited for an association that has ended goes back.
     fn give_back(&mut self, association: AssocId) {
         let held = self.held.remove(&association).unwrap_or_default();
+        self.relieved += 1;
         let failed = |message| Arrival::SendFailed {
             association,
             message,

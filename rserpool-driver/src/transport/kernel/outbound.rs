@@ -113,6 +113,7 @@ impl<R: Runtime> Kernel<R> {
                     last: outbound.given >= port.share,
                 });
             }
+            self.relieved += u64::from(outbound.is_empty());
             let more = !outbound.is_empty() && outbound.given < port.share;
             outbound.listed = more;
             if more {

@@ -1,0 +1,132 @@
+//! A registrar as an application holds it.
+
+use core::marker::PhantomData;
+use core::net::SocketAddr;
+use std::io;
+
+use alloc::sync::Arc;
+use rserpool_core::registrar::{Config, Event, Registrar as Machine};
+use rserpool_core::{Instant, ServerId};
+use tokio::sync::broadcast;
+
+use super::Builder;
+use crate::{Events, Handle, Options, Runtime, Spawn, seed};
+
+/// A registrar (RFC 5352, RFC 5353). It runs as long as a clone of it lives.
+pub struct Registrar<R> {
+    inner: Arc<Inner>,
+    runtime: PhantomData<fn() -> R>,
+}
+
+impl<R> Clone for Registrar<R> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            runtime: PhantomData,
+        }
+    }
+}
+
+struct Inner {
+    handle: Handle<Machine>,
+    id: ServerId,
+    local: SocketAddr,
+    events: broadcast::Receiver<Event>,
+}
+
+impl<R: Runtime> Registrar<R> {
+    /// A registrar with the RFC's defaults, at the first free loopback address from 127.0.0.1 on, without peers.
+    pub fn builder() -> Builder<R, Config> {
+        Builder::new(Options::registrar(), Config::default())
+    }
+
+    /// Its identifier.
+    pub fn id(&self) -> ServerId {
+        self.inner.id
+    }
+
+    /// Where elements and users find it.
+    pub fn address(&self) -> SocketAddr {
+        self.inner.local
+    }
+
+    /// What happens from now on. Who falls back by more than 1,024 events misses the oldest ones, and is told how many.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.inner.events.resubscribe()
+    }
+
+    /// The machine, for everything else.
+    pub fn handle(&self) -> &Handle<Machine> {
+        &self.inner.handle
+    }
+
+    /// Closes all associations in order, and stops. Its peers take its elements over.
+    pub async fn shutdown(&self) {
+        let mut events = self.events();
+        self.inner.handle.stop().await;
+        while !matches!(
+            events.recv().await,
+            Err(broadcast::error::RecvError::Closed)
+        ) {}
+    }
+}
+
+impl<R: Runtime> Builder<R, Config> {
+    /// Binds the endpoint, and returns the registrar with the future that runs it.
+    pub fn start(
+        mut self,
+    ) -> io::Result<(Registrar<R>, impl Future<Output = ()> + Send + 'static)> {
+        let bound = self.options.bind()?;
+        let addresses = bound.addresses();
+        let at = |port: Option<u16>| {
+            let at_port = |port| addresses.iter().map(move |ip| SocketAddr::new(*ip, port));
+            port.into_iter().flat_map(at_port).collect()
+        };
+        let asap: Vec<_> = at(self.options.sctp_port);
+        let local = asap.first().copied().unwrap_or(bound.local());
+        if self.config.asap_addresses.is_empty() {
+            self.config.asap_addresses = asap;
+        }
+        if self.config.enrp_addresses.is_empty() {
+            self.config.enrp_addresses = at(self.options.enrp_port);
+        }
+        let machine = Machine::new(self.config, Instant::EPOCH, seed()?);
+        let id = machine.id();
+        let (handle, events, driver) = bound.drive(machine).into_parts();
+        let (sender, receiver) = broadcast::channel(EVENTS);
+        let registrar = Registrar {
+            inner: Arc::new(Inner {
+                handle,
+                id,
+                local,
+                events: receiver,
+            }),
+            runtime: PhantomData,
+        };
+        let run = async move {
+            let forward = forward(events, sender);
+            tokio::join!(driver, forward);
+        };
+        Ok((registrar, run))
+    }
+
+    /// Binds the endpoint, and runs it in a task of its own.
+    pub fn spawn(self) -> io::Result<Registrar<R>>
+    where
+        R: Spawn,
+    {
+        let (registrar, run) = self.start()?;
+        R::spawn(run);
+        Ok(registrar)
+    }
+}
+
+/// How many events are kept for who is slow.
+const EVENTS: usize = 1024;
+
+async fn forward(mut events: Events<Event>, sender: broadcast::Sender<Event>) {
+    while let Some(event) = events.recv().await {
+        // Perhaps nobody wants to know.
+        let _ = sender.send(event);
+    }
+}

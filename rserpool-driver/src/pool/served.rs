@@ -1,0 +1,193 @@
+//! A session as an element's application holds it.
+
+use alloc::sync::Arc;
+use core::fmt;
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use rserpool_core::element::{self, PoolElement as Machine};
+use rserpool_core::user::Element;
+use rserpool_core::{AssocId, Instant, PoolHandle};
+
+use super::element::Served;
+use super::inbox::{Inbox, Weigh};
+use super::router::Role;
+use super::{Ended, Message, SendError, lock};
+use crate::Handle;
+
+/// What a session tells the element's application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ElementEvent {
+    /// The user sent a message.
+    Message(Message),
+    /// The user handed over the state that another element gave it, before anything else (RFC 5352 §3.8). It came through the
+    /// user: verify it, or use sealed cookies.
+    CookieEcho(Bytes),
+    /// The user is an element, too, and says whom to turn to when it fails (RFC 5352 §3.9).
+    BusinessCard {
+        /// The user's pool.
+        pool: PoolHandle,
+        /// The elements in the order to fail over to; at most 128.
+        elements: Vec<Element>,
+    },
+    /// A message to the user could not be delivered, or perhaps not: the user may have it, and the transport not know.
+    Undelivered(Message),
+}
+
+/// What an item takes beside its bytes.
+pub(super) const ITEM: usize = 128;
+
+impl Weigh for ElementEvent {
+    fn weight(&self) -> usize {
+        ITEM + match self {
+            Self::Message(message) | Self::Undelivered(message) => message.bytes.len(),
+            Self::CookieEcho(cookie) => cookie.len(),
+            Self::BusinessCard { elements, .. } => elements.len() * ITEM,
+        }
+    }
+}
+
+/// A user's session with an element. When the last clone is dropped, it is closed.
+#[derive(Clone)]
+pub struct ElementSession(Arc<Inner>);
+
+struct Inner {
+    handle: Handle<Machine>,
+    role: Arc<Served>,
+    association: AssocId,
+    inbox: Arc<Inbox<ElementEvent>>,
+    cookie: Mutex<Option<Bytes>>,
+}
+
+impl ElementSession {
+    pub(super) fn new(
+        handle: Handle<Machine>,
+        role: Arc<Served>,
+        association: AssocId,
+        inbox: Arc<Inbox<ElementEvent>>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            handle,
+            role,
+            association,
+            inbox,
+            cookie: Mutex::new(None),
+        }))
+    }
+
+    /// The association to the user.
+    pub fn association(&self) -> AssocId {
+        self.0.association
+    }
+
+    /// The next message; an error when the session has ended and everything is read. What else there is, is passed over: a
+    /// cookie is at [`cookie`](Self::cookie) then. Dropping the future loses no message.
+    pub async fn recv(&self) -> Result<Message, Ended> {
+        loop {
+            if let ElementEvent::Message(message) = self.next().await? {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// Whatever comes next. Dropping the future loses nothing.
+    pub async fn next(&self) -> Result<ElementEvent, Ended> {
+        let event = self.0.inbox.next().await?;
+        if let ElementEvent::CookieEcho(cookie) = &event {
+            *lock(&self.0.cookie) = Some(cookie.clone());
+        }
+        Ok(event)
+    }
+
+    /// The state that another element gave the user, if it has handed over any: known when the first message is read
+    /// (RFC 5352 §3.8). Verify it.
+    pub fn cookie(&self) -> Option<Bytes> {
+        lock(&self.0.cookie).clone()
+    }
+
+    /// Sends a message when there is room for it. That it was taken does not mean that it arrives. A future that is dropped has
+    /// sent the whole message or nothing; dropped before it was polled, nothing.
+    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        let message = message.into();
+        message.check()?;
+        self.0.inbox.open()?;
+        let association = self.0.association;
+        let send = move |element: &mut Machine, _| {
+            let Message {
+                ppid,
+                stream,
+                unordered,
+                bytes,
+            } = message;
+            if unordered {
+                element.send_unordered(association, ppid, stream, bytes)
+            } else {
+                element.send(association, ppid, stream, bytes)
+            }
+        };
+        let sent = self.with_room(send).await?;
+        // The message has been checked.
+        sent.map_err(|_| self.0.inbox.ended().into())
+    }
+
+    /// Gives the user state to hand to the next element if this one fails, in place of what it was given before: at most 65,000
+    /// bytes. It comes back through the user: seal it (RFC 5352 §3.8).
+    pub async fn send_cookie(&self, cookie: impl Into<Bytes>) -> Result<(), CookieError> {
+        let (association, cookie) = (self.0.association, cookie.into());
+        self.0.inbox.open()?;
+        let send = move |element: &mut Machine, _| element.send_cookie(association, &cookie);
+        let sent = self.with_room(send).await?;
+        sent.map_err(|error| match error {
+            element::CookieError::TooLong => CookieError::TooLong,
+            element::CookieError::NoControlChannel => CookieError::NoControlChannel,
+            _ => self.0.inbox.ended().into(),
+        })
+    }
+
+    async fn with_room<T: Send + 'static>(
+        &self,
+        send: impl FnOnce(&mut Machine, Instant) -> T + Clone + Send + 'static,
+    ) -> Result<T, Ended> {
+        let association = self.0.association;
+        let to = move |_: &Machine| Some(association);
+        Ok(self.0.handle.call_with_room(to, send).await?)
+    }
+
+    /// Ends the session after what was sent has been delivered. What came and was not read is still there.
+    pub fn close(&self) {
+        self.0
+            .role
+            .sessions()
+            .close(self.0.association, Ended::Closed);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.role.sessions().close(self.association, Ended::Closed);
+    }
+}
+
+impl fmt::Debug for ElementSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ElementSession")
+            .field(&self.0.association)
+            .finish()
+    }
+}
+
+/// Why a cookie was not sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CookieError {
+    /// The session has ended.
+    #[error(transparent)]
+    Ended(#[from] Ended),
+    /// The element's user transport is for data only (RFC 5352 §3.8).
+    #[error("there is no control channel")]
+    NoControlChannel,
+    /// It has more than 65,000 bytes.
+    #[error("the cookie is too long")]
+    TooLong,
+}
