@@ -85,3 +85,8 @@ pub use ids::{AssocId, PeId, PoolHandle, Ppid, ServerId};
 pub use machine::{Action, End, Input, Machine};
 pub use rng::Rng;
 pub use time::Instant;
+
+/// The programs of that page are compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+struct Embedding;

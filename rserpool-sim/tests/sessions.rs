@@ -6,6 +6,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 
 use bytes::Bytes;
+use rserpool_core::wire::Policy;
 use rserpool_core::{AssocId, PeId, PoolHandle, Ppid, ServerId, element, user};
 use rserpool_sim::{Cut, NodeId, Told, World};
 
@@ -288,4 +289,43 @@ fn a_subscriber_sees_what_happens_at_any_registrar() {
         let left = u32::try_from(elements.len()).expect("few");
         assert_eq!(updated(&mut world), Some((3..=left).collect()));
     }
+}
+
+#[test]
+fn a_pool_vanishes_for_an_hour_and_comes_back_with_another_policy() {
+    let mut world = World::new(5);
+    world.add_registrar(|_| {});
+    let element = |world: &mut World, id, policy| {
+        let element = world.add_element(POOL, |config| {
+            config.pe_id = Some(PeId(id));
+            config.policy = policy;
+        });
+        world.element(element, |element, now| element.register(now));
+        world.run_for(seconds(1));
+        element
+    };
+    let first = element(&mut world, 1, Policy::RoundRobin);
+    let user = world.add_user(|config| config.failover_timeout = seconds(7200));
+    let pool = PoolHandle::from(POOL);
+    let session = world
+        .user(user, |user, now| user.open(now, &pool))
+        .expect("there is room for a session");
+    world
+        .user(user, |user, now| user.subscribe(now, &pool))
+        .expect("there is room for a subscription");
+    world.run_for(seconds(20));
+    let with = |world: &mut World| world.user(user, |user, _| user.element(session));
+    assert_eq!(with(&mut world), Some(PeId(1)));
+    let requests = |world: &mut World| world.user(user, |user, _| user.counters().resolutions);
+    let before = requests(&mut world);
+    world.crash(first);
+    world.run_for(seconds(3600));
+    assert_eq!(with(&mut world), None);
+    // A session asks every 10 seconds in the end, the registrar tells the subscription.
+    let asked = requests(&mut world) - before;
+    assert!((300..=370).contains(&asked), "{asked}");
+    element(&mut world, 2, Policy::LeastUsed { load: 0 });
+    world.run_for(seconds(20));
+    assert_eq!(with(&mut world), Some(PeId(2)));
+    assert_eq!(updated(&mut world), Some(vec![2]));
 }

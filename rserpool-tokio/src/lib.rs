@@ -84,3 +84,8 @@ pub use rserpool_driver::{
 pub use runtime::Tokio;
 
 rserpool_driver::names!(Tokio);
+
+/// The programs of that page are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/getting-started.md")]
+struct GettingStarted;

@@ -15,6 +15,12 @@ impl AssociationId {
     pub fn as_u64(self) -> u64 {
         self.0
     }
+
+    /// The association with that number. One that never was is treated like one that is gone.
+    #[must_use]
+    pub fn from_u64(number: u64) -> AssociationId {
+        AssociationId(number)
+    }
 }
 
 impl fmt::Display for AssociationId {
@@ -36,7 +42,7 @@ pub struct Transmit {
 /// then nothing more), any number of `Message` and `Writable`, any number of `Undelivered`, `Disconnected`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// An association is up, whoever asked for it.
+    /// An association is up, whoever asked for it; again, where `connect` was called for one that is up.
     Connected {
         /// The association.
         id: AssociationId,
@@ -134,8 +140,8 @@ pub enum ListenError {
 /// Why [`Stack::connect`](crate::Stack::connect) failed. Nothing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// Port 0 on either side.
-    #[error("SCTP port 0 cannot be used")]
+    /// The peer's port is 0, or all ports for associations that name none are in use towards it.
+    #[error("no SCTP port for it")]
     InvalidPort,
     /// The remote address is unspecified or multicast, of the other IP version, or this very end.
     #[error("not an address to connect to")]

@@ -14,6 +14,9 @@
 //! 3. Hand it over with [`Stack::handle_datagram`] or [`Stack::handle_timeout`]; several datagrams in a
 //!    row are cheaper than one by one.
 //!
+//! With the feature `machine`, an `Endpoint` is a stack with a machine of
+//! [rserpool-core](https://docs.rs/rserpool-core), and has the same loop.
+//!
 //! A datagram that the system refuses to send is a lost one and nothing to report. Any order of calls
 //! is legal and early timeouts are harmless. Nothing a peer sends makes a call fail or panic.
 //!
@@ -96,11 +99,15 @@ macro_rules! context {
 mod association;
 mod config;
 mod edge;
+#[cfg(feature = "machine")]
+mod endpoint;
 mod event;
 pub mod packet;
 mod stack;
 
 pub use config::{Config, Counters};
+#[cfg(feature = "machine")]
+pub use endpoint::Endpoint;
 pub use event::{
     AssociationId, ConnectError, ConnectFailure, Event, ListenError, Reason, SendError, Transmit,
 };

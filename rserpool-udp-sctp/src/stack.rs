@@ -45,6 +45,8 @@ pub struct Stack {
     started: Option<Instant>,
     now: Option<Instant>,
     next_id: u64,
+    /// The next local port for an association that names none.
+    next_port: u16,
     strangers: Bucket,
     inits: InitBudget,
 }
@@ -60,6 +62,8 @@ impl Stack {
         rng.fill_bytes(&mut cookie_key);
         let mut slot_key = [0; 16];
         rng.fill_bytes(&mut slot_key);
+        let mut port = [0; 2];
+        rng.fill_bytes(&mut port);
         Stack {
             local,
             strangers: Bucket::new(config.out_of_the_blue_rate),
@@ -78,6 +82,7 @@ impl Stack {
             started: None,
             now: None,
             next_id: 0,
+            next_port: u16::from_be_bytes(port) | 0xc000,
             inits: InitBudget::new(slot_key),
         }
     }
@@ -98,8 +103,9 @@ impl Stack {
     }
 
     /// Begins an association from `local_port`, which may also be listening, to the **SCTP** port of
-    /// `remote`. Ends in `Connected` or `ConnectFailed` with the same id. If there is an association
-    /// between the two already, in whatever state, its id is returned and nothing begins.
+    /// `remote`. Port 0 takes a free one of those for associations that nobody calls (RFC 6335 §6). Ends
+    /// in `Connected` or `ConnectFailed` with the same id. If there is an association between the two
+    /// already, its id is returned and nothing begins; where it is up, `Connected` comes again.
     ///
     /// # Errors
     ///
@@ -115,19 +121,24 @@ impl Stack {
         udp.set_port(self.config.udp_port);
         // Flow label and scope do not name a peer.
         let remote = SocketAddr::new(remote.ip(), remote.port());
-        if local_port == 0 || remote.port() == 0 {
+        if remote.port() == 0 {
             return Err(ConnectError::InvalidPort);
         }
         let itself = remote.ip() == self.local && remote.port() == local_port;
         if itself || !is_unicast(remote.ip()) || remote.is_ipv4() != self.local.is_ipv4() {
             return Err(ConnectError::InvalidAddress);
         }
-        if let Some(id) = self.peers.get(&(local_port, remote)) {
-            return Ok(*id);
+        if let Some(id) = self.peers.get(&(local_port, remote)).copied() {
+            self.tell_connected(id);
+            return Ok(id);
         }
         if self.associations.len() >= self.config.max_associations {
             return Err(ConnectError::TooMany);
         }
+        let local_port = match local_port {
+            0 => self.free_port(remote).ok_or(ConnectError::InvalidPort)?,
+            port => port,
+        };
         let id = self.new_id();
         let local = self.new_terms();
         let mut context = context!(self, now);
@@ -354,16 +365,36 @@ impl Stack {
             action(association, &mut context!(self, now));
             if !was_up && association.is_up() {
                 association.known = true;
-                let connected = Event::Connected {
-                    id,
-                    local_port: association.local_port,
-                    remote: association.remote,
-                    listed: association.listed(),
-                };
-                self.events.push_back(Queued::Event(connected));
+                self.tell_connected(id);
             }
             self.settle(id);
         }
+    }
+
+    /// Says of an association that is up that it is.
+    fn tell_connected(&mut self, id: AssociationId) {
+        if let Some(association) = self.associations.get(&id).filter(|known| known.is_up()) {
+            let connected = Event::Connected {
+                id,
+                local_port: association.local_port,
+                remote: association.remote,
+                listed: association.listed(),
+            };
+            self.events.push_back(Queued::Event(connected));
+        }
+    }
+
+    /// A local port that nobody listens at, and that no association to that peer has.
+    fn free_port(&mut self, remote: SocketAddr) -> Option<u16> {
+        const FIRST: u16 = 49_152;
+        (FIRST..=u16::MAX).find_map(|_| {
+            let port = self.next_port;
+            self.next_port = port.checked_add(1).unwrap_or(FIRST);
+            let used = self.listening.contains(&port)
+                || self.peers.contains_key(&(port, remote))
+                || remote == SocketAddr::new(self.local, port);
+            (!used).then_some(port)
+        })
     }
 
     /// After anything that touched an association: its events, its deadline, its end.

@@ -5,7 +5,7 @@ mod common;
 use common::{PORT, Rng, World, ip};
 use core::net::SocketAddr;
 use rserpool_udp_sctp::packet::{Packet, kind};
-use rserpool_udp_sctp::{Config, Event, Reason, SendError, Stack};
+use rserpool_udp_sctp::{Config, ConnectError, Event, Reason, SendError, Stack};
 
 #[test]
 fn ppids_of_any_value_arrive() {
@@ -305,6 +305,25 @@ fn many_associations_and_two_ports_share_a_stack() {
         );
         assert_eq!(again, Ok(ids[i]), "an existing association is returned");
     }
+    w.nodes[0].events.clear();
+    w.run_ms(1);
+    assert_eq!(w.up(0), ids[..2], "and told again");
+}
+
+#[test]
+fn associations_without_a_port_get_free_ones_until_there_are_none() {
+    let mut config = Config::default();
+    config.max_associations = 20_000;
+    let mut w = World::with_config(1, &config);
+    let (now, to) = (w.now, SocketAddr::new(ip(1), PORT));
+    let s = &mut w.nodes[0].stack;
+    s.listen(50_000).unwrap();
+    for _ in 49_152..65_535 {
+        s.connect(now, 0, to).unwrap();
+    }
+    assert_eq!(s.connect(now, 0, to), Err(ConnectError::InvalidPort));
+    // Towards another peer they are free.
+    s.connect(now, 0, SocketAddr::new(ip(2), PORT)).unwrap();
 }
 
 #[test]

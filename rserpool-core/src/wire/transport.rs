@@ -290,6 +290,15 @@ enum Kept {
 const SHORT: usize = 22;
 
 impl TransportBuf {
+    /// SCTP at a port of these addresses, with a control channel: what most elements serve at.
+    pub fn sctp(port: u16, addresses: &[IpAddr]) -> Self {
+        Self::from(&Transport::Sctp(SctpTransport {
+            port,
+            transport_use: TransportUse::DATA_PLUS_CONTROL,
+            addresses: List::Slice(addresses),
+        }))
+    }
+
     /// The parameter's bytes, padding included: also the information of an error cause.
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {

@@ -37,8 +37,6 @@ pub(crate) struct Udp<R: Runtime> {
     stack: Stack,
     sctp_port: Option<u16>,
     enrp_port: Option<u16>,
-    /// The next port of an endpoint that is not called.
-    next_port: u16,
     /// The associations that are up, with the peer's address.
     open: BTreeMap<AssocId, (AssociationId, Vec<SocketAddr>)>,
     /// The address that each attempt was asked for with.
@@ -63,8 +61,6 @@ impl<R: Runtime> Udp<R> {
     /// are taken all the same, so that peers do not think that it is dead. What else they can make it keep is bounded by the
     /// number of datagrams that are taken.
     const MAX_UNREAD: usize = 1 << 16;
-    /// The ports for associations that need one of their own (RFC 6335 §6).
-    const EPHEMERAL: core::ops::RangeInclusive<u16> = 49_152..=65_535;
 
     /// Binds the one address that SCTP over UDP has.
     pub(super) fn bind(
@@ -91,15 +87,12 @@ impl<R: Runtime> Udp<R> {
         for port in options.sctp_port.into_iter().chain(options.enrp_port) {
             stack.listen(port).map_err(io::Error::other)?;
         }
-        let span = Self::EPHEMERAL.end() - Self::EPHEMERAL.start();
-        let start = u16::from_be_bytes([seed[0], seed[1]]) % span;
         Ok(Self {
             socket: R::Udp::watch(socket)?,
             local,
             stack,
             sctp_port: options.sctp_port,
             enrp_port: options.enrp_port,
-            next_port: Self::EPHEMERAL.start() + start,
             open: BTreeMap::new(),
             asked: HashMap::new(),
             arrivals: VecDeque::new(),
@@ -130,23 +123,16 @@ impl<R: Runtime> Udp<R> {
         };
         let reachable = |address: &&SocketAddr| address.is_ipv4() == self.local.is_ipv4();
         let target = remote.iter().find(reachable).copied();
-        let port = self.local_port(ppid);
-        let opened = target.map(|target| self.stack.connect(now, port, target));
+        let port = if ppid == Ppid::ENRP {
+            self.enrp_port
+        } else {
+            self.sctp_port
+        };
+        let opened = target.map(|target| self.stack.connect(now, port.unwrap_or(0), target));
         match opened {
-            Some(Ok(id)) => match self.open.get(&name(id)) {
-                // It is up already: that is the answer.
-                Some((_, remote)) => {
-                    let mut remote = remote.clone();
-                    add(&mut remote, asked);
-                    self.arrivals.push_back(Arrival::Connected {
-                        association: name(id),
-                        remote,
-                    });
-                }
-                None => {
-                    self.asked.insert(id, asked);
-                }
-            },
+            Some(Ok(id)) => {
+                self.asked.insert(id, asked);
+            }
             Some(Err(error)) => {
                 tracing::debug!(remote = %asked, %error, "cannot connect");
                 self.arrivals
@@ -158,23 +144,6 @@ impl<R: Runtime> Udp<R> {
                     .push_back(Arrival::ConnectFailed { remote: asked });
             }
         }
-    }
-
-    fn local_port(&mut self, ppid: Ppid) -> u16 {
-        let fixed = if ppid == Ppid::ENRP {
-            self.enrp_port
-        } else {
-            self.sctp_port
-        };
-        fixed.unwrap_or_else(|| {
-            let port = self.next_port;
-            self.next_port = if port == *Self::EPHEMERAL.end() {
-                *Self::EPHEMERAL.start()
-            } else {
-                port + 1
-            };
-            port
-        })
     }
 
     /// Sends a message; says whether it was taken. Where the send buffer is full, the message waits for room in it. A peer that

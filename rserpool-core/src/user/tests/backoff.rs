@@ -15,6 +15,8 @@ struct World {
     accept: bool,
     /// Whether they say something and then close.
     close: bool,
+    /// Whether each answer has another policy than the one before.
+    fickle: bool,
 }
 
 /// What an hour costs.
@@ -64,7 +66,12 @@ fn react(
         Action::Send { bytes, .. } if bytes[0] == 5 => {
             cost.requests += 1;
             if script.now < Instant::EPOCH + world.until && !world.elements.is_empty() {
-                script.answer(Some(Policy::RoundRobin), world.elements);
+                let policy = if world.fickle && cost.requests % 2 == 0 {
+                    Policy::LeastUsed { load: 0 }
+                } else {
+                    Policy::RoundRobin
+                };
+                script.answer(Some(policy), world.elements);
             } else {
                 script.refuse();
             }
@@ -100,6 +107,7 @@ const GOOD: World = World {
     until: HOUR,
     accept: true,
     close: false,
+    fickle: false,
 };
 
 #[test]
@@ -139,6 +147,28 @@ fn a_pool_that_vanishes_costs_no_more_than_one_that_was_never_there() {
     };
     let cost = hour(vanish, session);
     assert!(cost.wake_ups <= 364 && cost.requests <= 730, "{cost:?}");
+}
+
+#[test]
+fn a_pool_that_changes_its_policy_costs_no_more_than_one_that_does_not() {
+    for accept in [true, false] {
+        let steady = World {
+            accept,
+            close: true,
+            ..GOOD
+        };
+        let fickle = World {
+            fickle: true,
+            ..steady
+        };
+        assert_eq!(hour(fickle, session), hour(steady, session), "{accept}");
+    }
+    // One whose elements work is not asked about at all.
+    let fickle = World {
+        fickle: true,
+        ..GOOD
+    };
+    assert_eq!(hour(fickle, session), hour(GOOD, session));
 }
 
 #[test]
