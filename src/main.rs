@@ -10,6 +10,7 @@ mod demo;
 mod dump;
 mod element;
 mod registrar;
+mod relay;
 mod resolve;
 mod sim;
 

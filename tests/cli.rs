@@ -11,6 +11,10 @@ mod failover;
 mod harness;
 #[path = "cli/pipes.rs"]
 mod pipes;
+#[path = "cli/processes.rs"]
+mod processes;
+#[path = "cli/streams.rs"]
+mod streams;
 #[path = "cli/tour.rs"]
 mod tour;
 #[path = "cli/usage.rs"]
