@@ -116,7 +116,7 @@ impl fmt::Display for Address {
 }
 
 /// Options of everything that takes part in an operational scope.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct ScopeArgs {
     /// What carries SCTP, the same at all who talk to each other.
     #[arg(long, value_enum, default_value = "auto")]
@@ -166,7 +166,7 @@ fn join<T: ToString>(items: &[T]) -> String {
 }
 
 /// Options of everything that looks for a registrar.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct ClientArgs {
     #[command(flatten)]
     pub(crate) scope: ScopeArgs,
