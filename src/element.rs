@@ -3,6 +3,7 @@
 mod exec;
 mod forward;
 mod home;
+mod load;
 mod pingpong;
 mod policy;
 mod relays;
@@ -21,6 +22,7 @@ pub(crate) use self::home::{close, leave};
 pub(crate) use self::policy::{PolicyName, load};
 
 use self::home::Home;
+use self::load::LoadArgs;
 use self::policy::PolicyArgs;
 use self::service::{Message, Service, ServiceArgs};
 use crate::common::{ClientArgs, Failure, Interrupt, bind, finish_or_interrupt, place};
@@ -38,6 +40,8 @@ pub(crate) struct ElementArgs {
     service: ServiceArgs,
     #[command(flatten)]
     policy: PolicyArgs,
+    #[command(flatten)]
+    load: LoadArgs,
     /// The SCTP port to serve at; any free one where it is missing.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
@@ -77,10 +81,9 @@ pub(crate) fn any_port() -> Result<u16, Failure> {
     Ok(u16::from_be_bytes([high, low]) | 0xc000)
 }
 
-/// The machine's configuration, for an endpoint at these addresses and the SCTP port `port`.
-fn config(args: &ElementArgs, addresses: &[IpAddr], port: u16) -> Config {
-    let transport = user_transport(addresses, port);
-    let mut config = Config::new(args.pool.clone(), transport, args.policy.policy());
+/// The machine's configuration, for an endpoint with this transport.
+fn config(args: &ElementArgs, transport: TransportBuf, load: f64) -> Config {
+    let mut config = Config::new(args.pool.clone(), transport, args.policy.with_load(load));
     config.dialect = Dialect::from(args.client.scope.dialect);
     config.pe_id = args.id.map(PeId);
     config.life = Life::For(Duration::from_secs_f64(args.life.max(1.0)));
@@ -92,6 +95,11 @@ fn config(args: &ElementArgs, addresses: &[IpAddr], port: u16) -> Config {
 pub(crate) async fn run(args: ElementArgs) -> Result<(), Failure> {
     let max_sessions = usize::try_from(args.max_sessions).unwrap_or(usize::MAX);
     let service = Service::new(&args.service, max_sessions)?;
+    if args.load.is_given() && !args.policy.is_adaptive() {
+        return Err(Failure::usage(
+            "--load-from is for the policies that ask for a load: choose one of the least-used ones with --policy",
+        ));
+    }
     let port = match args.port {
         Some(port) => port,
         None => any_port()?,
@@ -103,7 +111,10 @@ pub(crate) async fn run(args: ElementArgs) -> Result<(), Failure> {
     options.multicast = args.client.multicast();
     let mut interrupt = Interrupt::new()?;
     let bound = bind(&options)?;
-    let element = PoolElement::new(config(&args, &bound.addresses(), port), seed()?);
+    let mut load = args.load.watch().await;
+    let first = load.current().unwrap_or(args.policy.load());
+    let transport = user_transport(&bound.addresses(), port);
+    let element = PoolElement::new(config(&args, transport, first), seed()?);
     tracing::info!(
         pool = %args.pool,
         id = %element.id(),
@@ -125,6 +136,7 @@ pub(crate) async fn run(args: ElementArgs) -> Result<(), Failure> {
                 None => return Err(Failure::socket()),
             },
             () = home.tick() => home.watch(&handle, &args.client).await?,
+            Some(load) = load.changed() => member.set_load(load).await?,
             () = interrupt.wait() => break,
         }
     }
@@ -202,6 +214,14 @@ impl Member<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Tells the registrar how busy this element is.
+    async fn set_load(&self, load: f64) -> Result<(), Failure> {
+        tracing::debug!(load, "new load");
+        let policy = self.args.policy.with_load(load);
+        let set = move |element: &mut PoolElement, now| element.set_policy(now, policy);
+        Ok(self.handle.call(set).await?)
     }
 
     /// Leaves the pool, and serves those who are there meanwhile.

@@ -9,6 +9,8 @@ mod bench;
 mod failover;
 #[path = "cli/harness.rs"]
 mod harness;
+#[path = "cli/load.rs"]
+mod load;
 #[path = "cli/pipes.rs"]
 mod pipes;
 #[path = "cli/processes.rs"]

@@ -56,9 +56,20 @@ pub(crate) fn load(fraction: f64) -> u32 {
 }
 
 impl PolicyArgs {
-    /// The policy's value.
-    pub(super) fn policy(&self) -> Policy<'static> {
-        self.with_load(self.load)
+    /// Whether the load matters.
+    pub(super) fn is_adaptive(&self) -> bool {
+        matches!(
+            self.policy,
+            PolicyName::LeastUsed
+                | PolicyName::LeastUsedDegradation
+                | PolicyName::PriorityLeastUsed
+                | PolicyName::RandomizedLeastUsed
+        )
+    }
+
+    /// The load that was given.
+    pub(super) const fn load(&self) -> f64 {
+        self.load
     }
 
     /// The policy's value with this load, a fraction.

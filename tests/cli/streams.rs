@@ -4,6 +4,7 @@ use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
@@ -52,6 +53,22 @@ fn patient(stream: TcpStream) -> TcpStream {
         set(&stream, Some(PATIENCE)).expect("not zero");
     }
     stream
+}
+
+/// With Python's web server and curl.
+#[test]
+fn the_example_of_a_web_server_runs() {
+    let scope = Scope::new();
+    let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/web-server"))
+        .env("RSERPOOL", env!("CARGO_BIN_EXE_rserpool"))
+        .env("UDP_PORT", scope.options()[3])
+        .output()
+        .expect("bash is there");
+    let text = |bytes| String::from_utf8(bytes).expect("it is text");
+    let (said, log) = (text(output.stdout), text(output.stderr));
+    assert!(output.status.success(), "{said}{log}");
+    let served = said.lines().filter(|line| line.starts_with("This is the "));
+    assert_eq!(served.count(), 3, "{said}{log}");
 }
 
 /// An element of the pool `web` before this server.

@@ -3,7 +3,7 @@
 use crate::harness::run;
 
 /// Arguments, and what the line says.
-const MISTAKES: [(&[&str], &str); 29] = [
+const MISTAKES: [(&[&str], &str); 32] = [
     (&[], "rserpool: say what to do: registrar, element, resolve"),
     (&["regsitrar"], "unrecognized subcommand 'regsitrar'"),
     (&["--verbose"], "unexpected argument '--verbose'"),
@@ -53,6 +53,25 @@ const MISTAKES: [(&[&str], &str); 29] = [
     (
         &["element", "--pool", "p", "--echo", "--policy", "\n\n"],
         "for '--policy",
+    ),
+    (
+        &[
+            "element",
+            "--pool",
+            "p",
+            "--echo",
+            "--load-from",
+            "/dev/null",
+        ],
+        "--load-from is for the policies that ask for a load",
+    ),
+    (
+        &["element", "--pool", "p", "--echo", "--load-interval", "1"],
+        "not provided: --load-from",
+    ),
+    (
+        &["bench", "resolve", "--seconds", "0"],
+        "expected seconds from 0.01 to 3600",
     ),
     (
         &["bench", "handlespace", "--elements", "9", "--pools", "10"],
