@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use super::ConnectArgs;
-use crate::common::Failure;
+use crate::common::{Failure, why_not_bound};
 use crate::relay::{CONTROL, Inlet, Line, greeting};
 
 /// Where connections are taken.
@@ -51,9 +51,13 @@ impl Gate {
     const PAUSE: Duration = Duration::from_millis(100);
 
     pub(super) async fn open(place: Place, max_connections: u32) -> Result<Self, Failure> {
-        let listener = TcpListener::bind(place.0).await;
-        let listener = listener
-            .map_err(|error| Failure::failed(format!("cannot listen at {}: {error}", place.0)))?;
+        let listener = TcpListener::bind(place.0).await.map_err(|error| {
+            let why = why_not_bound(&error);
+            Failure::failed(format!(
+                "cannot listen at {}: {why}; choose another address or port",
+                place.0
+            ))
+        })?;
         let max = usize::try_from(max_connections).unwrap_or(usize::MAX);
         Ok(Self {
             listener,

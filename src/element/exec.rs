@@ -22,9 +22,13 @@ pub(super) struct Program {
 impl Program {
     pub(super) fn new(command: &[OsString]) -> Result<Self, Failure> {
         match command.first() {
-            Some(program) if is_there(program) => Ok(Self {
-                command: command.to_vec(),
-            }),
+            Some(program) if is_there(program) => {
+                // Options of this program that were to be none of the command's are seen here.
+                tracing::info!("a process for each session: {command:?}");
+                Ok(Self {
+                    command: command.to_vec(),
+                })
+            }
             program => Err(Failure::usage(format!(
                 "there is no program {} to execute",
                 Path::new(program.map_or("".as_ref(), OsString::as_os_str)).display()

@@ -232,6 +232,31 @@ mod tests {
         assert!(parse(&[0xff; 4096]).is_err_and(|error| error.len() < 200));
     }
 
+    #[tokio::test]
+    async fn only_a_load_that_is_another_one_is_told() {
+        let name = format!("rserpool-load-unit-{}", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        let mut reading = Reading {
+            source: Source::File(file.clone()),
+            told: watch::Sender::new(None),
+            failing: false,
+        };
+        let mut load = Load(Some(reading.told.subscribe()));
+        for (text, told) in [
+            ("0.5", Some(0.5)),
+            ("50%", None),
+            ("none", None),
+            ("0.5", None),
+            ("0", Some(0.0)),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            reading.read().await;
+            let changed = load.0.as_ref().unwrap().has_changed().unwrap();
+            assert_eq!(load.current().filter(|_| changed), told, "{text}");
+        }
+        std::fs::remove_file(&file).unwrap();
+    }
+
     #[test]
     fn a_file_or_a_command() {
         assert_eq!("/a b".parse(), Ok(Source::File("/a b".into())));

@@ -166,6 +166,19 @@ fn a_connection_without_a_pool_is_reset_in_the_end() {
     gate.log("a connection is closed: the pool cannot be resolved");
 }
 
+#[test]
+fn a_port_that_is_taken_is_said() {
+    let scope = Scope::new();
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let place = taken.local_addr().expect("it is bound").to_string();
+    let run = scope.run(&["connect", "web", "--listen", &place], b"");
+    assert_eq!(run.status, Some(1));
+    let expected = format!(
+        "rserpool: cannot listen at {place}: it is taken, perhaps by another rserpool; choose another address or port\n"
+    );
+    assert_eq!(run.stderr, expected);
+}
+
 /// A client and the server that it talks to, in the middle of it.
 struct Conversation {
     _registrar: Program,
