@@ -270,12 +270,8 @@ where
         let mut alarm = Alarm::<R>::new();
         loop {
             self.settle(&events);
-            is_full.send_if_modified(|full| {
-                core::mem::replace(full, self.transport.is_full()) != self.transport.is_full()
-            });
-            is_relieved.send_if_modified(|relieved| {
-                core::mem::replace(relieved, self.transport.relieved()) != self.transport.relieved()
-            });
+            set(&is_full, self.transport.is_full());
+            set(&is_relieved, self.transport.relieved());
             let deadline = self.deadline();
             let room = self.waiting.is_empty();
             let turn = tokio::select! {
@@ -457,6 +453,15 @@ where
         };
         self.machine.handle_input(self.clock.now(), input);
     }
+}
+
+/// Tells those who wait, where it has changed.
+fn set<T: PartialEq>(told: &watch::Sender<T>, value: T) {
+    told.send_if_modified(|known| {
+        let changed = *known != value;
+        *known = value;
+        changed
+    });
 }
 
 /// What a round of the loop begins with.
