@@ -28,7 +28,7 @@ pub use options::{Options, TransportKind};
 pub use pool::{
     Builder, ConnectError, CookieError, ElementEvent, ElementSession, Ended, Limits, Membership,
     Message, Pool, PoolElement, PoolUser, RecvError, RegisterError, Registrar, ResolveError,
-    SendError, Session, SessionEvent, SetLoadError, TcpSession, Watch, WatchError,
+    SendError, Session, SessionEvent, SetLoadError, TcpSession, UdpSession, Watch, WatchError,
 };
 pub use rserpool_core::Machine;
 #[cfg(target_os = "linux")]
@@ -72,5 +72,8 @@ macro_rules! names {
 
         /// A byte stream with a pool over TCP.
         pub type TcpSession = $crate::TcpSession<$runtime>;
+
+        /// Datagrams with a pool over UDP.
+        pub type UdpSession = $crate::UdpSession<$runtime>;
     };
 }

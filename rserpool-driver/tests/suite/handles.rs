@@ -4,6 +4,7 @@ mod bad;
 mod flow;
 mod life;
 mod tcp;
+mod udp;
 
 use core::net::Ipv4Addr;
 use core::pin::pin;
@@ -143,6 +144,11 @@ async fn echo(session: ElementSession) {
             return;
         }
     }
+}
+
+/// What may be part of a task that moves between threads.
+fn movable<T>(future: impl Future<Output = T> + Send) -> impl Future<Output = T> + Send {
+    future
 }
 
 /// Polls the future once, as far as it gets, and drops it.
