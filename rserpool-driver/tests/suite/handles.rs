@@ -6,6 +6,7 @@ mod life;
 
 use core::net::Ipv4Addr;
 use core::pin::pin;
+use std::io;
 
 use futures_lite::future::{or, poll_once};
 use rserpool_core::{element, user};
@@ -28,15 +29,17 @@ struct Scope {
 impl Scope {
     fn new() -> Self {
         let udp_port = free_port(Ipv4Addr::LOCALHOST.into());
-        let (registrar, run) = Registrar::builder()
-            .options(|options| place(options, 1, udp_port))
-            .start()
-            .expect("the ports are free");
-        spawn(run);
         Self {
             udp_port,
-            registrar,
+            registrar: Self::start(udp_port).expect("the ports are free"),
         }
+    }
+
+    fn start(udp_port: u16) -> io::Result<Registrar> {
+        let registrar = Registrar::builder().options(|options| place(options, 1, udp_port));
+        let (registrar, run) = registrar.start()?;
+        spawn(run);
+        Ok(registrar)
     }
 
     /// An element at that host of 127/8.
