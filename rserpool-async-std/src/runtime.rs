@@ -70,6 +70,14 @@ impl UdpSocket for Socket<std::net::UdpSocket> {
         self.0.get_ref().recv_from(buffer)
     }
 
+    fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.get_ref().recv(buffer)
+    }
+
+    fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.get_ref().send(bytes)
+    }
+
     fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
         self.0.get_ref().send_to(bytes, to)
     }

@@ -69,6 +69,12 @@ pub trait UdpSocket: Watched + Sized {
     /// Receives a datagram; says how long it is, and where it comes from.
     fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)>;
 
+    /// Receives a datagram on a socket that is connected; says how long it is.
+    fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Sends a datagram on a socket that is connected.
+    fn try_send(&self, bytes: &[u8]) -> io::Result<usize>;
+
     /// Sends a datagram.
     fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize>;
 }

@@ -45,6 +45,8 @@
 //! * Handles are cloned at will. An endpoint runs as long as one of them lives, or a session; `shutdown` ends it in order.
 //! * Every future can be dropped: what was to be received is still there, and what was to be sent was sent whole or not at all.
 //! * Who does not read is not sent to: see [back-pressure](rserpool_driver#back-pressure).
+//! * Pools may be of servers over TCP or UDP: [`PoolUser::connect_tcp`] gives a [stream](TcpSession), [`PoolUser::connect_udp`]
+//!   [datagrams](UdpSession). With [`Options::registrar_over_tcp`] a user needs no SCTP at all for that.
 //! * Ports, addresses and transport are [`Options`], timers and caps the machine's `Config`: each builder has both.
 //! * State for the next element goes to the user in a cookie ([`ElementSession::send_cookie`]), which the next element finds at
 //!   [`ElementSession::cookie`] (RFC 5352 §3.8); seal it with the feature `sealed-cookies` of `rserpool-core`.

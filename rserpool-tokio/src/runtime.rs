@@ -52,6 +52,14 @@ impl UdpSocket for Udp {
         self.0.try_recv_from(buffer)
     }
 
+    fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_recv(buffer)
+    }
+
+    fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_send(bytes)
+    }
+
     fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
         self.0.try_send_to(bytes, to)
     }

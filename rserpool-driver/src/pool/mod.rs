@@ -11,12 +11,14 @@
 
 mod builder;
 mod element;
+mod external;
 mod inbox;
 mod registrar;
 mod router;
 mod served;
 mod session;
 mod tcp;
+mod udp;
 mod user;
 mod watch;
 
@@ -26,6 +28,7 @@ pub use registrar::Registrar;
 pub use served::{CookieError, ElementEvent, ElementSession};
 pub use session::{RecvError, Session, SessionEvent};
 pub use tcp::TcpSession;
+pub use udp::UdpSession;
 pub use user::{ConnectError, PoolUser, ResolveError, WatchError};
 pub use watch::{Pool, Watch};
 

@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use super::router::{self, Role, Sessions};
 use super::session::{Session, SessionEvent};
 use super::tcp::TcpSession;
+use super::udp::UdpSession;
 use super::watch::{Pool, Watch, Watches};
 use super::{Builder, Ended, Message, lock};
 use crate::{Handle, Options, Runtime, Spawn, Stopped, seed};
@@ -105,11 +106,17 @@ impl<R: Runtime> PoolUser<R> {
         &self,
         pool: impl Into<PoolHandle>,
     ) -> Result<TcpSession<R>, ConnectError> {
-        let mut options = SessionOptions::default();
-        options.carrier = Carrier::Tcp;
-        options.failover = Failover::OnDemand;
-        let session = self.open(pool.into(), options).await?;
+        let session = self.open(pool.into(), held_by(Carrier::Tcp)).await?;
         Ok(TcpSession::connect(session).await?)
+    }
+
+    /// Exchanges datagrams with an element of a pool over UDP: see [`UdpSession`]. Otherwise as [`connect`](Self::connect).
+    pub async fn connect_udp(
+        &self,
+        pool: impl Into<PoolHandle>,
+    ) -> Result<UdpSession<R>, ConnectError> {
+        let session = self.open(pool.into(), held_by(Carrier::Udp)).await?;
+        Ok(UdpSession::connect(session).await?)
     }
 
     /// Opens a session of another kind: see [`SessionOptions`]. One that is not held by SCTP does not wait for its element: it begins
@@ -202,6 +209,14 @@ impl<R: Runtime> PoolUser<R> {
         // An error says so, too.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     }
+}
+
+/// What fails over while it connects, and then only where the application wants it.
+fn held_by(carrier: Carrier) -> SessionOptions {
+    let mut options = SessionOptions::default();
+    options.carrier = carrier;
+    options.failover = Failover::OnDemand;
+    options
 }
 
 impl<R: Runtime> Builder<R, Config> {

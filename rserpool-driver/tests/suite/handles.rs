@@ -4,9 +4,11 @@ mod bad;
 mod flow;
 mod life;
 mod tcp;
+mod udp;
 
 use core::net::Ipv4Addr;
 use core::pin::pin;
+use std::io;
 
 use futures_lite::future::{or, poll_once};
 use rserpool_core::{element, user};
@@ -33,16 +35,19 @@ impl Scope {
 
     fn with(change: impl FnOnce(&mut Options)) -> Self {
         let udp_port = free_port(Ipv4Addr::LOCALHOST.into());
-        let (registrar, run) = Registrar::builder()
-            .options(|options| place(options, 1, udp_port))
-            .options(change)
-            .start()
-            .expect("the ports are free");
-        spawn(run);
         Self {
             udp_port,
-            registrar,
+            registrar: Self::start(udp_port, change).expect("the ports are free"),
         }
+    }
+
+    fn start(udp_port: u16, change: impl FnOnce(&mut Options)) -> io::Result<Registrar> {
+        let registrar = Registrar::builder()
+            .options(|options| place(options, 1, udp_port))
+            .options(change);
+        let (registrar, run) = registrar.start()?;
+        spawn(run);
+        Ok(registrar)
     }
 
     /// An element at that host of 127/8.
@@ -143,6 +148,11 @@ async fn echo(session: ElementSession) {
             return;
         }
     }
+}
+
+/// What may be part of a task that moves between threads.
+fn movable<T>(future: impl Future<Output = T> + Send) -> impl Future<Output = T> + Send {
+    future
 }
 
 /// Polls the future once, as far as it gets, and drops it.

@@ -45,6 +45,14 @@ impl crate::UdpSocket for No {
         Err(io::ErrorKind::WouldBlock.into())
     }
 
+    fn try_recv(&self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn try_send(&self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
     fn try_send_to(&self, _: &[u8], _: SocketAddr) -> io::Result<usize> {
         Err(io::ErrorKind::WouldBlock.into())
     }

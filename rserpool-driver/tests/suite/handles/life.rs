@@ -1,8 +1,10 @@
 //! Endpoints that come and go.
 
 use core::time::Duration;
+use std::io;
 
-use futures_lite::future::{or, zip};
+use futures_lite::future::{or, yield_now, zip};
+use rserpool_core::ASAP_PORT;
 use rserpool_core::registrar::{Event, Removal};
 use rserpool_core::user::{self, Element, Failover, SessionError, SessionOptions};
 use rserpool_core::wire::Policy;
@@ -10,11 +12,11 @@ use rserpool_core::wire::{CauseCode, PolicyType};
 
 use super::{Mortal, POOL, Scope, connect, echo, pair, register, start};
 use crate::runtime::driver::{
-    ConnectError, Ended, Membership, Pool, RecvError, RegisterError, ResolveError, SessionEvent,
-    SetLoadError, Stopped,
+    ConnectError, Ended, Membership, Options, Pool, RecvError, RegisterError, ResolveError,
+    SessionEvent, SetLoadError, Stopped,
 };
 use crate::runtime::{block_on, spawn};
-use crate::suite::probe::within_patience;
+use crate::suite::probe::{Peer, within_patience};
 
 #[test]
 fn a_session_fails_over_and_hands_its_cookie_on() {
@@ -225,6 +227,40 @@ fn a_refused_element_says_why() {
         assert_eq!(within_patience(element.register()).await, Ok(()));
         let changed = element.membership_changed(&Membership::Joining).await;
         assert_eq!(changed, Membership::Member);
+    });
+}
+
+#[test]
+fn a_member_that_has_no_answer_goes_on_trying() {
+    block_on(async {
+        let scope = Scope::new();
+        let quick = scope.element(2).config(|config| {
+            config.t2_registration = Duration::from_millis(50);
+            config.max_reg_attempt = 0;
+        });
+        let element = register(quick).await;
+        within_patience(scope.registrar.shutdown()).await;
+        // One in its place that says nothing.
+        let mut options = Options::element(ASAP_PORT);
+        super::place(&mut options, 1, scope.udp_port);
+        let mute = Peer::start(&options);
+        let changed = element.membership_changed(&Membership::Member);
+        assert_eq!(within_patience(changed).await, Membership::Joining);
+        mute.handle.stop().await;
+        drop(mute);
+        let again = async {
+            loop {
+                match Scope::start(scope.udp_port, |_| {}) {
+                    Ok(registrar) => break registrar,
+                    // The mute one is about to go.
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::AddrInUse),
+                }
+                yield_now().await;
+            }
+        };
+        let _registrar = within_patience(again).await;
+        let changed = element.membership_changed(&Membership::Joining);
+        assert_eq!(within_patience(changed).await, Membership::Member);
     });
 }
 

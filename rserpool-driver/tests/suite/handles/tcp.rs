@@ -13,7 +13,7 @@ use rserpool_core::wire::{Transport, TransportUse};
 use tokio::io::ReadBuf;
 
 use super::super::tcp::free_tcp_port;
-use super::{POOL, Scope, connect, register, start, touch};
+use super::{POOL, Scope, connect, movable, register, start, touch};
 use crate::runtime::block_on;
 use crate::runtime::driver::{ConnectError, Ended, PoolElement, PoolUser, TcpSession};
 use crate::suite::probe::within_patience;
@@ -65,7 +65,7 @@ fn serve(listener: &TcpListener, number: u8) -> io::Result<()> {
 }
 
 async fn connect_tcp(user: &PoolUser) -> TcpSession {
-    within_patience(user.connect_tcp(POOL))
+    within_patience(movable(user.connect_tcp(POOL)))
         .await
         .expect("there is an element")
 }
@@ -104,7 +104,7 @@ async fn go_on(scope: &Scope, user: &PoolUser) {
     assert_eq!(error.kind(), ErrorKind::NotConnected);
     // Nobody has to ask for it.
     within_patience(async { while reports(scope).await == 0 {} }).await;
-    within_patience(session.reconnect())
+    within_patience(movable(session.reconnect()))
         .await
         .expect("another one");
     assert_eq!(session.element(), Some(elements[other].id()));
@@ -170,6 +170,8 @@ fn one_that_closes_in_order_is_at_its_end_and_not_reported() {
         });
         within_patience(read).await.expect("it is no error");
         assert!(end.filled().is_empty());
+        within_patience(async { while session.write_all(b"?").await.is_ok() {} }).await;
+        assert_eq!(session.element(), None);
         within_patience(session.reconnect())
             .await
             .expect("another one");
