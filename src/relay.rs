@@ -179,7 +179,7 @@ impl Inlet {
                     Ok(())
                 }
                 // Of a later version, perhaps.
-                None if ppid == CONTROL => Ok(()),
+                None if ppid == CONTROL || state.closed => Ok(()),
                 None if state.ended => Err(Breach::TooMuch),
                 None if state.knows_control() && state.received.len() + bytes.len() > WINDOW => {
                     Err(Breach::TooMuch)
@@ -192,7 +192,7 @@ impl Inlet {
         });
         result?;
         let mut changes = self.0.subscribe();
-        let room = changes.wait_for(|state| state.received.len() <= WINDOW);
+        let room = changes.wait_for(|state| state.closed || state.received.len() <= WINDOW);
         match timeout(Self::PATIENCE, room).await {
             Ok(_) => Ok(()),
             Err(_) => Err(Breach::Stuck),
