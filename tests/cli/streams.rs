@@ -161,7 +161,7 @@ fn a_connection_without_a_pool_is_reset_in_the_end() {
     let scope = Scope::new();
     let _registrar = scope.registrar();
     let (gate, address) = listen_with(&scope, &["--give-up", "0.5"]);
-    gate.log("pool web is not there yet");
+    gate.log("there is no pool web; connections wait for it");
     assert_reset(call(address));
     gate.log("a connection is closed: the pool cannot be resolved");
 }
