@@ -42,7 +42,7 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     give_up: Option<f64>,
     /// Take TCP connections at this port instead, at 127.0.0.1 where no address is given: each becomes a session with an element
-    /// that has --forward or --exec.
+    /// that has --forward or --exec. Port 0 is any free one, and the log says which.
     #[arg(long, value_name = "[ADDR:]PORT", conflicts_with_all = ["ppid", "one_way", "wait"])]
     listen: Option<Place>,
     /// How many connections there are at most with --listen; others wait.

@@ -16,7 +16,8 @@ use clap::Args;
 use rserpool_core::element::{Config, Event, PoolElement};
 use rserpool_core::wire::{List, SctpTransport, Transport, TransportBuf, TransportUse};
 use rserpool_core::{Dialect, Life, PeId, PoolHandle};
-use rserpool_tokio::{Handle, Options, seed};
+use rserpool_tokio::{Events, Handle, Options, seed};
+use tokio::time::{Instant, timeout_at};
 
 pub(crate) use self::home::{close, leave};
 pub(crate) use self::policy::{PolicyName, load};
@@ -54,6 +55,9 @@ pub(crate) struct ElementArgs {
     /// How many sessions there are at most with --forward or --exec; others are closed, and their users go elsewhere.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     max_sessions: u32,
+    /// How long sessions may go on once the element has left its pool, in seconds; then they are closed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
+    drain: f64,
 }
 
 /// A pool handle as it is given on the command line.
@@ -224,12 +228,15 @@ impl Member<'_> {
         Ok(self.handle.call(set).await?)
     }
 
-    /// Leaves the pool, and serves those who are there meanwhile.
-    async fn leave(
-        mut self,
-        events: &mut rserpool_tokio::Events<Event>,
-    ) -> Result<Service, Failure> {
+    /// Leaves the pool, and serves those who are there, but for so long.
+    async fn leave(mut self, events: &mut Events<Event>) -> Result<Service, Failure> {
         leave(self.handle, events, async |event| self.serve(event).await).await?;
+        let end = Instant::now() + Duration::from_secs_f64(self.args.drain);
+        while self.service.sessions() > 0
+            && let Ok(event) = timeout_at(end, events.recv()).await
+        {
+            self.serve(event.ok_or_else(Failure::socket)?).await?;
+        }
         Ok(self.service)
     }
 }

@@ -30,7 +30,7 @@ use rserpool_core::element::PoolElement;
 use rserpool_core::user::{PoolUser, SessionId};
 use rserpool_core::{AssocId, Machine, Ppid};
 use rserpool_tokio::{Handle, MAX_MESSAGE_SIZE};
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -179,7 +179,7 @@ impl Inlet {
                     Ok(())
                 }
                 // Of a later version, perhaps.
-                None if ppid == CONTROL => Ok(()),
+                None if ppid == CONTROL || state.closed => Ok(()),
                 None if state.ended => Err(Breach::TooMuch),
                 None if state.knows_control() && state.received.len() + bytes.len() > WINDOW => {
                     Err(Breach::TooMuch)
@@ -192,7 +192,7 @@ impl Inlet {
         });
         result?;
         let mut changes = self.0.subscribe();
-        let room = changes.wait_for(|state| state.received.len() <= WINDOW);
+        let room = changes.wait_for(|state| state.closed || state.received.len() <= WINDOW);
         match timeout(Self::PATIENCE, room).await {
             Ok(_) => Ok(()),
             Err(_) => Err(Breach::Stuck),
@@ -233,6 +233,8 @@ pub(crate) struct Line<M: Sessions> {
 impl<M: Sessions> Line<M> {
     /// How long what has come is still passed on when the session is gone.
     const LINGER: Duration = Duration::from_secs(5);
+    /// After how much silence a TCP peer is asked whether it is still there: who vanishes must not keep a place for ever.
+    const IDLE: Duration = Duration::from_secs(60);
 
     /// The session's stream, and where its events go in.
     pub(crate) fn new(handle: &Handle<M>, id: M::Id) -> (Self, Inlet) {
@@ -303,8 +305,10 @@ impl<M: Sessions> Line<M> {
     /// so that nobody takes what has come for all there is.
     pub(crate) async fn carry_tcp(&self, mut stream: TcpStream, ready: Result<(), CutOff>) {
         let linger = |stream: &TcpStream, time| SockRef::from(stream).set_linger(time);
-        // A connection that is gone already needs neither.
+        // A connection that is gone already needs none of this.
         let _ = linger(&stream, Some(Duration::ZERO));
+        let idle = TcpKeepalive::new().with_time(Self::IDLE);
+        let _ = SockRef::from(&stream).set_tcp_keepalive(&idle);
         let (reader, writer) = stream.split();
         let carried = match ready {
             Ok(()) => self.carry(reader, writer, Framing::Chunks).await,

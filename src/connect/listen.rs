@@ -10,8 +10,8 @@ use core::str::FromStr;
 use core::time::Duration;
 use std::io;
 
+use rserpool_core::PeId;
 use rserpool_core::user::{Event, PoolUser, ResolveError, SessionId};
-use rserpool_core::{PeId, PoolHandle};
 use rserpool_tokio::{Events, Handle};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -74,10 +74,14 @@ impl Gate {
     ) -> Result<(), Failure> {
         tracing::info!(pool = %args.pool, "listening at {}", self.listener.local_addr()?);
         let pool = args.pool.clone();
-        // So that a mistake is seen before the first connection.
-        handle
-            .call(move |user, now| user.resolve(now, &pool))
-            .await?;
+        let watch = move |user: &mut PoolUser, now| {
+            // Elements that come and go are known before a connection is. The second one tells where there is no registrar.
+            let subscribed = user.subscribe(now, &pool);
+            user.resolve(now, &pool);
+            subscribed
+        };
+        let subscribed = handle.call(watch).await?;
+        subscribed.map_err(|error| Failure::failed(error.to_string()))?;
         let mut connections = Connections::new(handle, args);
         loop {
             tokio::select! {
@@ -188,7 +192,15 @@ impl<'a> Connections<'a> {
                     inlet.close();
                 }
             }
-            Event::ResolveFailed { pool_handle, error } => self.missing(&pool_handle, &error),
+            Event::ResolveFailed {
+                error: ResolveError::Timeout,
+                ..
+            } => tracing::warn!("{}; trying on", self.args.client.no_registrar()),
+            Event::Updated {
+                pool_handle,
+                policy: None,
+                ..
+            } => tracing::warn!("there is no pool {pool_handle}; connections wait for it"),
             _ => {}
         }
         Ok(())
@@ -206,14 +218,5 @@ impl<'a> Connections<'a> {
             let _ = self.handle.call(greet).await?;
         }
         Ok(())
-    }
-
-    fn missing(&self, pool: &PoolHandle, error: &ResolveError) {
-        match error {
-            ResolveError::Timeout => {
-                tracing::warn!("{}; trying on", self.args.client.no_registrar());
-            }
-            error => tracing::warn!("pool {pool} is not there yet: {error}"),
-        }
     }
 }

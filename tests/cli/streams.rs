@@ -161,7 +161,7 @@ fn a_connection_without_a_pool_is_reset_in_the_end() {
     let scope = Scope::new();
     let _registrar = scope.registrar();
     let (gate, address) = listen_with(&scope, &["--give-up", "0.5"]);
-    gate.log("pool web is not there yet");
+    gate.log("there is no pool web; connections wait for it");
     assert_reset(call(address));
     gate.log("a connection is closed: the pool cannot be resolved");
 }
@@ -194,7 +194,8 @@ impl Conversation {
         let registrar = scope.registrar();
         let (server, connections) = handing_server();
         let (element, _) = forward(&scope, server);
-        let (gate, address) = listen(&scope);
+        // Nobody gives up before a test does.
+        let (gate, address) = listen_with(&scope, &["--give-up", "1000"]);
         let mut client = call(address);
         client.write_all(b"x").expect("it is taken");
         let mut served = connections.recv_timeout(PATIENCE).expect("a connection");
@@ -242,6 +243,31 @@ fn an_element_that_leaves_resets_what_is_not_finished() {
     assert_reset(it.client);
     assert_reset(it.served);
     let (status, log) = it.element.wait();
+    assert_eq!(status, Some(0), "{log}");
+}
+
+#[test]
+fn an_element_that_leaves_may_finish_what_it_has_begun() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let (server, connections) = handing_server();
+    let place = server.to_string();
+    let drain = ["--pool", "web", "--forward", &place, "--drain", "1000"];
+    let (element, _) = scope.element(&drain);
+    let (_gate, address) = listen(&scope);
+    let mut client = call(address);
+    client.write_all(b"x").expect("it is taken");
+    let mut served = connections.recv_timeout(PATIENCE).expect("a connection");
+    element.signal("TERM");
+    element.log("de-registered");
+    served.write_all(b"y").expect("it is taken");
+    client.read_exact(&mut [0]).expect("it comes");
+    client.shutdown(Shutdown::Write).expect("it is open");
+    served.read_exact(&mut [0]).expect("what was sent");
+    assert_eq!(served.read(&mut [0]).expect("an end"), 0);
+    drop(served);
+    assert_eq!(client.read(&mut [0]).expect("an end"), 0);
+    let (status, log) = element.wait();
     assert_eq!(status, Some(0), "{log}");
 }
 
@@ -326,4 +352,30 @@ fn users_who_send_messages_are_served_too() {
     assert_eq!(status, Some(0), "{log}");
     assert_eq!(served.read(&mut heard).expect("an orderly end"), 0);
     element.log("session closed");
+}
+
+#[test]
+fn a_user_who_knows_of_no_credit_holds_up_others_only_for_a_while() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let (server, connections) = handing_server();
+    let (element, _) = forward(&scope, server);
+    let mut flood = scope.start(&["connect", "web", "--one-way"]);
+    let line = "x".repeat(60_000);
+    flood.say(&line);
+    let served = connections.recv_timeout(PATIENCE).expect("a connection");
+    // More than the sockets take.
+    thread::spawn(move || (0..500).for_each(|_| flood.say(&line)));
+    element.log("session cut off breach=Stuck");
+    drop(served);
+    let (_gate, address) = listen(&scope);
+    // The flood goes on in another session.
+    let mut other = call(address);
+    other.write_all(b"o").expect("it is taken");
+    let mut heard = [b'x'];
+    while heard != *b"o" {
+        let next = connections.recv_timeout(PATIENCE);
+        let mut next = next.expect("a connection");
+        next.read_exact(&mut heard).expect("it comes");
+    }
 }
