@@ -42,6 +42,10 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
+//! The contract in full, whole loops, and the mistakes that were made in them: `docs/embedding.md` of the repository. Where SCTP over
+//! UDP is what carries the messages, `rserpool_udp_sctp::Endpoint` has all of it but the socket; `examples/poll_loop.rs` and
+//! `examples/mio_loop.rs` run a registrar, elements and a user with it.
+//!
 //! Below the machines, [`wire`] is the codec, [`handlespace`] the pools and elements, [`policy`] the member selection, and
 //! [`timers`] the deadlines: each is of use on its own.
 #![no_std]

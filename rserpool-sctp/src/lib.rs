@@ -21,7 +21,6 @@
 //!
 //! All system calls of kernel SCTP, and all `unsafe` code of the workspace, are in the module `sys` of this crate. What the
 //! kernel hands over is parsed by safe functions on bytes, in [`cmsg`], [`notification`] and [`Inbox`].
-
 //!
 //! On other systems the crate is empty.
 #![cfg(target_os = "linux")]

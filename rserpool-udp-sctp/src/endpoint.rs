@@ -1,6 +1,7 @@
 //! A machine of `rserpool-core` over a stack.
 
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::net::SocketAddr;
 use std::time::Instant;
 
@@ -11,8 +12,8 @@ use crate::{AssociationId, Event, ListenError, Reason, SendError, Stack, Transmi
 /// A machine with its stack: as little of a driver as there can be, and without I/O like both of them. Datagrams, time and commands
 /// go in, datagrams and the machine's events come out; the loop is that of a [`Stack`].
 ///
-/// It keeps nothing: messages stay in the stack, and the machine's events in the machine, until [`poll_event`](Self::poll_event)
-/// asks for them. A peer that lets [`max_send_buffer`](crate::Config::max_send_buffer) wait is given up, because a message less
+/// It has no queue that a peer can fill: messages stay in the stack, and the machine's events in the machine, until
+/// [`poll_event`](Self::poll_event) asks for them. A peer that lets [`max_send_buffer`](crate::Config::max_send_buffer) wait is given up, because a message less
 /// would be a gap. There is no multicast: what the machine announces is dropped, and an announcement that was received goes in by
 /// [`call`](Self::call) as an [`Input::Announcement`].
 ///
@@ -57,6 +58,17 @@ pub struct Endpoint<M> {
     epoch: Instant,
     asap_port: u16,
     enrp_port: u16,
+    /// Messages that came too late for their association, whose end the machine has still to be told.
+    late: Vec<Outgoing>,
+}
+
+/// A message of the machine.
+#[derive(Debug)]
+struct Outgoing {
+    association: AssocId,
+    ppid: Ppid,
+    stream: u16,
+    bytes: Bytes,
 }
 
 impl<M: Machine> Endpoint<M> {
@@ -68,6 +80,7 @@ impl<M: Machine> Endpoint<M> {
             epoch: now,
             asap_port: 0,
             enrp_port: 0,
+            late: Vec::new(),
         }
     }
 
@@ -161,29 +174,45 @@ impl<M: Machine> Endpoint<M> {
                 bytes,
                 ..
             } => {
-                let sent = self
-                    .stack
-                    .send(now, id(association), stream, ppid.0, &bytes);
-                let Err(error) = sent else {
-                    return;
+                let message = Outgoing {
+                    association,
+                    ppid,
+                    stream,
+                    bytes,
                 };
-                self.input(
-                    now,
-                    Input::SendFailed {
-                        association,
-                        ppid,
-                        stream,
-                        bytes: &bytes,
-                    },
-                );
-                if error == SendError::BufferFull {
-                    self.stack.abort(now, id(association));
-                }
+                self.send(now, message);
             }
             Action::Disconnect { association } => self.stack.close(now, id(association)),
             Action::Abort { association } => self.stack.abort(now, id(association)),
             Action::Announce { .. } | Action::Notify(_) => {}
         }
+    }
+
+    fn send(&mut self, now: Instant, message: Outgoing) {
+        let id = AssociationId::from_u64(message.association.0);
+        let (ppid, bytes) = (message.ppid.0, &message.bytes);
+        match self.stack.send(now, id, message.stream, ppid, bytes) {
+            Ok(()) => {}
+            Err(SendError::BufferFull) => {
+                self.late.push(message);
+                self.stack.abort(now, id);
+            }
+            // It is about to end, or has ended: what was sent before comes back first.
+            Err(SendError::Closing | SendError::UnknownAssociation) => self.late.push(message),
+            Err(SendError::Empty | SendError::TooLong | SendError::NoSuchStream) => {
+                self.give_back(now, &message);
+            }
+        }
+    }
+
+    fn give_back(&mut self, now: Instant, message: &Outgoing) {
+        let failed = Input::SendFailed {
+            association: message.association,
+            ppid: message.ppid,
+            stream: message.stream,
+            bytes: &message.bytes,
+        };
+        self.input(now, failed);
     }
 
     /// Calls the first address, the only one that SCTP over UDP has.
@@ -237,16 +266,21 @@ impl<M: Machine> Endpoint<M> {
                 ppid,
                 bytes,
             } => {
-                let failed = Input::SendFailed {
+                let message = Outgoing {
                     association: association(id),
                     ppid: Ppid(ppid),
                     stream,
-                    bytes: &bytes,
+                    bytes,
                 };
-                self.input(now, failed);
+                self.give_back(now, &message);
             }
             Event::Disconnected { id, reason } => {
                 let association = association(id);
+                let is_of_it = |message: &mut Outgoing| message.association == association;
+                let late: Vec<_> = self.late.extract_if(.., is_of_it).collect();
+                for message in late {
+                    self.give_back(now, &message);
+                }
                 let end = match reason {
                     Reason::Closed => End::Closed,
                     _ => End::Lost,

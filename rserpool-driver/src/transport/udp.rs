@@ -163,9 +163,9 @@ impl<R: Runtime> Udp<R> {
         }
         match write(&mut self.stack, now, *id, message) {
             Ok(()) => true,
-            // One that the peer has closed ends soon, and then returns the message. That is no failure that would be a reason to
-            // abort it.
-            Err(SendError::BufferFull | SendError::Closing) => {
+            // One that the peer has closed, or that has ended without anybody having been told, returns the message then, after
+            // those that were sent before it.
+            Err(SendError::BufferFull | SendError::Closing | SendError::UnknownAssociation) => {
                 let held = self.held.entry(association).or_default();
                 held.push(message.clone());
                 true
@@ -201,7 +201,7 @@ impl<R: Runtime> Udp<R> {
         while let Some(message) = held.messages.pop_front() {
             match write(&mut self.stack, now, *id, &message) {
                 Ok(()) => held.bytes -= message.bytes.len(),
-                Err(SendError::BufferFull | SendError::Closing) => {
+                Err(SendError::BufferFull | SendError::Closing | SendError::UnknownAssociation) => {
                     held.messages.push_front(message);
                     self.held.insert(association, held);
                     return;

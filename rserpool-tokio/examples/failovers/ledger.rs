@@ -215,6 +215,11 @@ impl Ledger {
         self.sessions.values().map(counted).sum()
     }
 
+    /// Cookies that were missing, or older than an answer.
+    pub(crate) fn lost_cookies(&self) -> usize {
+        self.lost_cookies
+    }
+
     /// How much was lost that should not be.
     pub(crate) fn lost(&self) -> usize {
         let messages = self.count(|fate| !fate.got && !fate.returned);
