@@ -1,7 +1,11 @@
-//! `rserpool bench`: what the parts of a registrar cost on this machine.
+//! `rserpool bench`: what the parts of a registrar cost on this machine, and how many requests and sessions it bears.
 
+mod asap;
 mod handlespace;
+mod latency;
 mod ledger;
+mod network;
+mod session;
 mod table;
 mod workload;
 
@@ -10,9 +14,11 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
 
-use crate::common::{Failure, Output, exit_code};
+use crate::common::{self, Failure, Output, exit_code};
 use crate::element::PolicyName;
+use asap::Request;
 use ledger::Row;
+use network::NetworkArgs;
 use workload::Workload;
 
 #[derive(Parser)]
@@ -25,6 +31,30 @@ pub(crate) struct Args {
 enum Subject {
     /// The pools and elements of a registrar, their timers and handle tables: CPU time and memory.
     Handlespace(HandlespaceArgs),
+    /// Handle resolutions, asked for by one user.
+    Resolve(ResolveArgs),
+    /// Registrations of new elements on one association; each of them leaves before the next one comes.
+    Register(NetworkArgs),
+    /// Sessions with an echo element: opened, used and closed.
+    Session(SessionArgs),
+}
+
+#[derive(clap::Args)]
+struct ResolveArgs {
+    #[command(flatten)]
+    network: NetworkArgs,
+    /// How many elements the pool has, and each answer.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=128))]
+    elements: u32,
+}
+
+#[derive(clap::Args)]
+struct SessionArgs {
+    #[command(flatten)]
+    network: NetworkArgs,
+    /// How many messages of a session are answered, one after the other.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    messages: u32,
 }
 
 #[derive(clap::Args)]
@@ -84,9 +114,20 @@ fn name(value: &impl ValueEnum) -> String {
     value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
-pub(crate) fn run(args: &Args) -> ExitCode {
-    let Subject::Handlespace(args) = &args.subject;
-    exit_code(bench_handlespace(args))
+pub(crate) fn run(args: Args) -> ExitCode {
+    match args.subject {
+        Subject::Handlespace(args) => exit_code(bench_handlespace(&args)),
+        Subject::Resolve(args) => {
+            let resolve = network::requests(args.network, Request::Resolve, args.elements);
+            common::run("warn", resolve)
+        }
+        Subject::Register(args) => {
+            common::run("warn", network::requests(args, Request::Register, 0))
+        }
+        Subject::Session(args) => {
+            common::run("warn", network::sessions(args.network, args.messages))
+        }
+    }
 }
 
 fn bench_handlespace(args: &HandlespaceArgs) -> Result<(), Failure> {

@@ -116,7 +116,7 @@ impl fmt::Display for Address {
 }
 
 /// Options of everything that takes part in an operational scope.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct ScopeArgs {
     /// What carries SCTP, the same at all who talk to each other.
     #[arg(long, value_enum, default_value = "auto")]
@@ -166,7 +166,7 @@ fn join<T: ToString>(items: &[T]) -> String {
 }
 
 /// Options of everything that looks for a registrar.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct ClientArgs {
     #[command(flatten)]
     pub(crate) scope: ScopeArgs,
@@ -252,6 +252,15 @@ pub(crate) fn local_for(local: &[IpAddr], registrars: &[Address]) -> Result<Vec<
     }
 }
 
+/// Why an address and port cannot be had.
+pub(crate) fn why_not_bound(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "it is taken, perhaps by another rserpool".into(),
+        io::ErrorKind::AddrNotAvailable => "it is not an address of this host".into(),
+        _ => error.to_string(),
+    }
+}
+
 /// Why a subcommand ended: one line for stderr, and the exit status.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -282,12 +291,10 @@ impl Failure {
             [] => "a loopback address".into(),
             _ => join(&options.local),
         };
-        let why = match error.kind() {
-            io::ErrorKind::Unsupported => return Self::failed(error.to_string()),
-            io::ErrorKind::AddrInUse => "it is taken, perhaps by another rserpool".into(),
-            io::ErrorKind::AddrNotAvailable => "it is not an address of this host".into(),
-            _ => error.to_string(),
-        };
+        if error.kind() == io::ErrorKind::Unsupported {
+            return Self::failed(error.to_string());
+        }
+        let why = why_not_bound(error);
         Self::failed(format!(
             "cannot use {} at {place}: {why}; choose another address or port",
             options.transport

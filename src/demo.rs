@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant as Clock, timeout};
 
 use crate::common::{Failure, finish};
-use crate::element::{leave, load, user_transport};
+use crate::element::{close, leave, load, user_transport};
 
 const POOL: &str = "DemoPool";
 /// What one session adds to an element's load.
@@ -281,7 +281,8 @@ async fn stop(server: Server) -> Result<(), Failure> {
         .service
         .await
         .map_err(|error| Failure::failed(error.to_string()))?;
-    leave(&server.handle, &mut events, sessions).await?;
+    leave(&server.handle, &mut events, async |_| Ok(())).await?;
+    close(&server.handle, sessions).await?;
     finish(server.handle, events).await;
     Ok(())
 }

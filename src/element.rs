@@ -1,38 +1,33 @@
-//! `rserpool element`: a server in a pool, with one of the built-in services.
+//! `rserpool element`: a server in a pool, with one of the built-in services or one that there is already.
 
+mod exec;
+mod forward;
+mod home;
+mod load;
 mod pingpong;
+mod policy;
+mod relays;
+mod service;
 
-use alloc::collections::BTreeMap;
 use core::net::IpAddr;
 use core::time::Duration;
-use std::time::SystemTime;
 
-use bytes::Bytes;
-use clap::{Args, ValueEnum};
-use rserpool_core::element::{Config, Event, PoolElement, SendError};
-use rserpool_core::wire::{
-    CauseCode, List, Policy, SctpTransport, Transport, TransportBuf, TransportUse,
-};
-use rserpool_core::{AssocId, Dialect, Life, PeId, PoolHandle, Ppid};
-use rserpool_tokio::{Handle, Options, seed};
+use clap::Args;
+use rserpool_core::element::{Config, Event, PoolElement};
+use rserpool_core::wire::{List, SctpTransport, Transport, TransportBuf, TransportUse};
+use rserpool_core::{Dialect, Life, PeId, PoolHandle};
+use rserpool_tokio::{Events, Handle, Options, seed};
+use tokio::time::{Instant, timeout_at};
 
-use self::pingpong::PingPong;
+pub(crate) use self::home::{close, leave};
+pub(crate) use self::policy::{PolicyName, load};
+
+use self::home::Home;
+use self::load::LoadArgs;
+use self::policy::PolicyArgs;
+use self::service::{Message, Service, ServiceArgs};
 use crate::common::{ClientArgs, Failure, Interrupt, bind, finish_or_interrupt, place};
 use crate::registrar::{identifier, seconds};
-
-/// The policies of RFC 5356, as they are named on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PolicyName {
-    RoundRobin,
-    WeightedRoundRobin,
-    Random,
-    WeightedRandom,
-    Priority,
-    LeastUsed,
-    LeastUsedDegradation,
-    PriorityLeastUsed,
-    RandomizedLeastUsed,
-}
 
 /// Options of `rserpool element`.
 #[derive(Args, Debug)]
@@ -46,6 +41,8 @@ pub(crate) struct ElementArgs {
     service: ServiceArgs,
     #[command(flatten)]
     policy: PolicyArgs,
+    #[command(flatten)]
+    load: LoadArgs,
     /// The SCTP port to serve at; any free one where it is missing.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
@@ -55,51 +52,12 @@ pub(crate) struct ElementArgs {
     /// How long a registration is valid, in seconds; it is renewed in time.
     #[arg(long, value_name = "SECONDS", default_value_t = 620.0, value_parser = seconds)]
     life: f64,
-}
-
-/// The service of an element: exactly one.
-#[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
-struct ServiceArgs {
-    /// Send back what comes.
-    #[arg(long)]
-    echo: bool,
-    /// Throw away what comes.
-    #[arg(long)]
-    discard: bool,
-    /// Answer every message with the time.
-    #[arg(long)]
-    daytime: bool,
-    /// Answer pings with numbered pongs, and hand the number over to other elements in a cookie.
-    #[arg(long)]
-    pingpong: bool,
-}
-
-/// The policy of an element and its values.
-#[derive(Args, Debug)]
-struct PolicyArgs {
-    /// The pool's member selection policy.
-    #[arg(long, value_enum, default_value = "round-robin")]
-    policy: PolicyName,
-    /// Capacity relative to the others, for the weighted policies; 0 gets no user.
-    #[arg(long, default_value_t = 1)]
-    weight: u32,
-    /// Larger is preferred, for priority.
-    #[arg(long, default_value_t = 0)]
-    priority: u32,
-    /// Current load from 0 to 1, for the least-used policies.
-    #[arg(long, default_value_t = 0.0, value_parser = fraction)]
-    load: f64,
-    /// What a new session adds to the load, from 0 to 1.
-    #[arg(long, default_value_t = 0.0, value_parser = fraction)]
-    load_degradation: f64,
-}
-
-fn fraction(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if (0.0..=1.0).contains(&value) => Ok(value),
-        _ => Err("expected a number from 0 to 1".into()),
-    }
+    /// How many sessions there are at most with --forward or --exec; others are closed, and their users go elsewhere.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_sessions: u32,
+    /// How long sessions may go on once the element has left its pool, in seconds; then they are closed.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
+    drain: f64,
 }
 
 /// A pool handle as it is given on the command line.
@@ -109,46 +67,6 @@ pub(crate) fn pool_handle(text: &str) -> Result<PoolHandle, String> {
         0 => Err("a pool handle has at least one byte".into()),
         length if length > MAX => Err(format!("a pool handle has at most {MAX} bytes")),
         _ => Ok(PoolHandle::from(text)),
-    }
-}
-
-/// A load of RFC 5356 §3.1: a fraction of 0xffffffff.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a fraction of u32::MAX fits"
-)]
-pub(crate) fn load(fraction: f64) -> u32 {
-    (fraction.clamp(0.0, 1.0) * f64::from(u32::MAX)).round() as u32
-}
-
-impl PolicyArgs {
-    fn policy(&self) -> Policy<'static> {
-        let load = load(self.load);
-        let load_degradation = self::load(self.load_degradation);
-        match self.policy {
-            PolicyName::RoundRobin => Policy::RoundRobin,
-            PolicyName::WeightedRoundRobin => Policy::WeightedRoundRobin {
-                weight: self.weight,
-            },
-            PolicyName::Random => Policy::Random,
-            PolicyName::WeightedRandom => Policy::WeightedRandom {
-                weight: self.weight,
-            },
-            PolicyName::Priority => Policy::Priority {
-                priority: self.priority,
-            },
-            PolicyName::LeastUsed => Policy::LeastUsed { load },
-            PolicyName::LeastUsedDegradation => Policy::LeastUsedDegradation {
-                load,
-                load_degradation,
-            },
-            PolicyName::PriorityLeastUsed => Policy::PriorityLeastUsed {
-                load,
-                load_degradation,
-            },
-            PolicyName::RandomizedLeastUsed => Policy::RandomizedLeastUsed { load },
-        }
     }
 }
 
@@ -167,10 +85,9 @@ pub(crate) fn any_port() -> Result<u16, Failure> {
     Ok(u16::from_be_bytes([high, low]) | 0xc000)
 }
 
-/// The machine's configuration, for an endpoint at these addresses and the SCTP port `port`.
-fn config(args: &ElementArgs, addresses: &[IpAddr], port: u16) -> Config {
-    let transport = user_transport(addresses, port);
-    let mut config = Config::new(args.pool.clone(), transport, args.policy.policy());
+/// The machine's configuration, for an endpoint with this transport.
+fn config(args: &ElementArgs, transport: TransportBuf, load: f64) -> Config {
+    let mut config = Config::new(args.pool.clone(), transport, args.policy.with_load(load));
     config.dialect = Dialect::from(args.client.scope.dialect);
     config.pe_id = args.id.map(PeId);
     config.life = Life::For(Duration::from_secs_f64(args.life.max(1.0)));
@@ -180,6 +97,13 @@ fn config(args: &ElementArgs, addresses: &[IpAddr], port: u16) -> Config {
 
 /// Runs the element until it is interrupted; then it leaves its pool.
 pub(crate) async fn run(args: ElementArgs) -> Result<(), Failure> {
+    let max_sessions = usize::try_from(args.max_sessions).unwrap_or(usize::MAX);
+    let service = Service::new(&args.service, max_sessions)?;
+    if args.load.is_given() && !args.policy.is_adaptive() {
+        return Err(Failure::usage(
+            "--load-from is for the policies that ask for a load: choose one of the least-used ones with --policy",
+        ));
+    }
     let port = match args.port {
         Some(port) => port,
         None => any_port()?,
@@ -191,7 +115,10 @@ pub(crate) async fn run(args: ElementArgs) -> Result<(), Failure> {
     options.multicast = args.client.multicast();
     let mut interrupt = Interrupt::new()?;
     let bound = bind(&options)?;
-    let element = PoolElement::new(config(&args, &bound.addresses(), port), seed()?);
+    let mut load = args.load.watch().await;
+    let first = load.current().unwrap_or(args.policy.load());
+    let transport = user_transport(&bound.addresses(), port);
+    let element = PoolElement::new(config(&args, transport, first), seed()?);
     tracing::info!(
         pool = %args.pool,
         id = %element.id(),
@@ -200,209 +127,116 @@ pub(crate) async fn run(args: ElementArgs) -> Result<(), Failure> {
     );
     let (handle, mut events) = bound.drive(element).spawn();
     handle.call(|element, now| element.register(now)).await?;
-    let mut sessions = Sessions::new();
+    let mut member = Member {
+        args: &args,
+        handle: &handle,
+        service,
+    };
     let mut home = Home::new();
     loop {
         tokio::select! {
             event = events.recv() => match event {
-                Some(event) => serve(&handle, event, &args, &mut sessions).await?,
+                Some(event) => member.serve(event).await?,
                 None => return Err(Failure::socket()),
             },
-            _ = home.clock.tick() => home.watch(&handle, &args.client).await?,
+            () = home.tick() => home.watch(&handle, &args.client).await?,
+            Some(load) = load.changed() => member.set_load(load).await?,
             () = interrupt.wait() => break,
         }
     }
+    let mut service = tokio::select! {
+        service = member.leave(&mut events) => service?,
+        () = interrupt.wait() => return Ok(()),
+    };
+    close(&handle, service.stop()).await?;
+    finish_or_interrupt(handle, events, &mut interrupt).await;
     tokio::select! {
-        result = leave(&handle, &mut events, sessions.into_keys()) => result?,
+        () = service.finished() => {}
         () = interrupt.wait() => {}
     }
-    finish_or_interrupt(handle, events, &mut interrupt).await;
     Ok(())
 }
 
-/// The users' associations, and where the ping-pong service is with each.
-type Sessions = BTreeMap<AssocId, PingPong>;
-
-/// Tells the user when there is no registrar.
-struct Home {
-    clock: tokio::time::Interval,
-    missing: u32,
+/// The element as a member of its pool.
+struct Member<'a> {
+    args: &'a ElementArgs,
+    handle: &'a Handle<PoolElement>,
+    service: Service,
 }
 
-impl Home {
-    /// How often it is looked after, and how many times in a row there is none before it is said.
-    const PERIOD: Duration = Duration::from_millis(500);
-    const PATIENCE: u32 = 6;
-
-    fn new() -> Self {
-        Self {
-            clock: tokio::time::interval(Self::PERIOD),
-            missing: 0,
-        }
-    }
-
-    async fn watch(
-        &mut self,
-        handle: &Handle<PoolElement>,
-        client: &ClientArgs,
-    ) -> Result<(), Failure> {
-        if handle.call(|element, _| element.home().is_some()).await? {
-            self.missing = 0;
-            return Ok(());
-        }
-        self.missing = self.missing.saturating_add(1);
-        if self.missing == Self::PATIENCE {
-            tracing::warn!("{}; trying on", client.no_registrar());
+impl Member<'_> {
+    async fn serve(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Message {
+                association,
+                ppid,
+                stream,
+                bytes,
+            } => {
+                let message = Message {
+                    association,
+                    ppid,
+                    stream,
+                    bytes,
+                };
+                self.service.message(self.handle, message).await?;
+            }
+            Event::SessionOpened { association } => {
+                self.service.open(self.handle, association).await?;
+                tracing::info!(sessions = self.service.sessions(), "session opened");
+            }
+            Event::Undelivered { bytes, .. } => {
+                tracing::warn!(bytes = bytes.len(), "an answer could not be delivered");
+            }
+            Event::SessionClosed { association } => {
+                self.service.close(association);
+                tracing::info!(sessions = self.service.sessions(), "session closed");
+            }
+            Event::CookieEcho {
+                association,
+                cookie,
+            } => self.service.resume(association, &cookie),
+            event => self.hear_registrar(event).await?,
         }
         Ok(())
     }
-}
 
-async fn serve(
-    handle: &Handle<PoolElement>,
-    event: Event,
-    args: &ElementArgs,
-    sessions: &mut Sessions,
-) -> Result<(), Failure> {
-    match event {
-        Event::Message {
-            association,
-            ppid,
-            stream,
-            bytes,
-        } => {
-            let answer = if args.service.echo {
-                bytes
-            } else if args.service.daytime {
-                let now = humantime::format_rfc3339_seconds(SystemTime::now());
-                Bytes::from(format!("{now}\n"))
-            } else {
-                return pong(handle, (association, ppid, stream), &bytes, sessions).await;
-            };
-            let sent = handle
-                .call(move |element, _| element.send(association, ppid, stream, answer))
-                .await?;
-            note(sent);
-        }
-        Event::SessionOpened { association } => {
-            sessions.insert(association, PingPong::default());
-            tracing::info!(sessions = sessions.len(), "session opened");
-        }
-        Event::Undelivered { bytes, .. } => {
-            tracing::warn!(bytes = bytes.len(), "an answer could not be delivered");
-        }
-        Event::SessionClosed { association } => {
-            sessions.remove(&association);
-            tracing::info!(sessions = sessions.len(), "session closed");
-        }
-        Event::Registered { .. } => tracing::info!("registered"),
-        Event::Rejected { causes } => {
-            return Err(Failure::failed(refusal(&args.pool, &causes)));
-        }
-        Event::RegistrationFailed => {
-            handle.call(|element, now| element.register(now)).await?;
-        }
-        Event::Expired => tracing::warn!("the registration expired; registering again"),
-        Event::ErrorReported { causes } => {
-            tracing::warn!("the registrar reported: {}", names(&causes));
-        }
-        Event::CookieEcho {
-            association,
-            cookie,
-        } => {
-            tracing::debug!(bytes = cookie.len(), "cookie of another element");
-            if let Some(session) = sessions.get_mut(&association) {
-                session.resume(&cookie);
+    async fn hear_registrar(&self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Registered { .. } => tracing::info!("registered"),
+            Event::Rejected { causes } => {
+                return Err(Failure::failed(home::refusal(&self.args.pool, &causes)));
             }
-        }
-        _ => {}
-    }
-    Ok(())
-}
-
-/// The user may have gone before its answer.
-fn note(sent: Result<(), SendError>) {
-    if let Err(error) = sent {
-        tracing::debug!("no answer: {error}");
-    }
-}
-
-/// Answers a ping, where that is the service; other messages are thrown away.
-async fn pong(
-    handle: &Handle<PoolElement>,
-    (association, ppid, stream): (AssocId, Ppid, u16),
-    ping: &[u8],
-    sessions: &mut Sessions,
-) -> Result<(), Failure> {
-    let session = sessions.get_mut(&association);
-    if let Some(session) = session.filter(|_| ppid == pingpong::PPID)
-        && let Some(pong) = session.answer(ping)
-    {
-        let cookie = session.cookie();
-        let answer = move |element: &mut PoolElement, _| {
-            let sent = element.send(association, ppid, stream, pong);
-            (sent, element.send_cookie(association, &cookie))
-        };
-        note(handle.call(answer).await?.0);
-    }
-    Ok(())
-}
-
-/// Why the registrar does not want the element, and what to do.
-fn refusal(pool: &PoolHandle, causes: &[CauseCode]) -> String {
-    let hint = match causes {
-        [CauseCode::INCONSISTENT_POLICY] => {
-            format!("; all elements of a pool have one policy, 'rserpool resolve {pool}' shows it")
-        }
-        [CauseCode::NON_UNIQUE_PE_ID] => "; choose another --id".into(),
-        _ => String::new(),
-    };
-    let names = names(causes);
-    format!("the registrar refused the registration in pool {pool}: {names}{hint}")
-}
-
-fn names(causes: &[CauseCode]) -> String {
-    let names: Vec<_> = causes.iter().map(ToString::to_string).collect();
-    if names.is_empty() {
-        "no cause given".into()
-    } else {
-        names.join(", ")
-    }
-}
-
-/// Leaves the pool first, so that nobody is sent here any more, and then closes the sessions.
-pub(crate) async fn leave(
-    handle: &Handle<PoolElement>,
-    events: &mut rserpool_tokio::Events<Event>,
-    sessions: impl IntoIterator<Item = AssocId>,
-) -> Result<(), Failure> {
-    const PATIENCE: Duration = Duration::from_secs(3);
-    let registered = handle
-        .call(|element, now| {
-            element.deregister(now);
-            element.home().is_some()
-        })
-        .await?;
-    if registered {
-        let deregistered = async {
-            while let Some(event) = events.recv().await {
-                if matches!(event, Event::Deregistered { .. }) {
-                    tracing::info!("de-registered");
-                    return;
-                }
+            Event::RegistrationFailed => {
+                let register = |element: &mut PoolElement, now| element.register(now);
+                self.handle.call(register).await?;
             }
-        };
-        if tokio::time::timeout(PATIENCE, deregistered).await.is_err() {
-            tracing::warn!("no registrar answers the de-registration");
-        }
-    }
-    let sessions: Vec<_> = sessions.into_iter().collect();
-    handle
-        .call(move |element, _| {
-            for association in sessions {
-                element.close(association);
+            Event::Expired => tracing::warn!("the registration expired; registering again"),
+            Event::ErrorReported { causes } => {
+                tracing::warn!("the registrar reported: {}", home::names(&causes));
             }
-        })
-        .await?;
-    Ok(())
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Tells the registrar how busy this element is.
+    async fn set_load(&self, load: f64) -> Result<(), Failure> {
+        tracing::debug!(load, "new load");
+        let policy = self.args.policy.with_load(load);
+        let set = move |element: &mut PoolElement, now| element.set_policy(now, policy);
+        Ok(self.handle.call(set).await?)
+    }
+
+    /// Leaves the pool, and serves those who are there, but for so long.
+    async fn leave(mut self, events: &mut Events<Event>) -> Result<Service, Failure> {
+        leave(self.handle, events, async |event| self.serve(event).await).await?;
+        let end = Instant::now() + Duration::from_secs_f64(self.args.drain);
+        while self.service.sessions() > 0
+            && let Ok(event) = timeout_at(end, events.recv()).await
+        {
+            self.serve(event.ok_or_else(Failure::socket)?).await?;
+        }
+        Ok(self.service)
+    }
 }

@@ -10,6 +10,7 @@ mod demo;
 mod dump;
 mod element;
 mod registrar;
+mod relay;
 mod resolve;
 mod sim;
 
@@ -44,7 +45,7 @@ enum Command {
     Sim(sim::Args),
     /// Show the ASAP and ENRP messages in packet captures, or in hexadecimal digits.
     Decode(decode::Args),
-    /// Measure what the parts of a registrar cost on this machine.
+    /// Measure what the parts of a registrar cost on this machine, and how much it bears.
     Bench(bench::Args),
 }
 
@@ -70,7 +71,7 @@ fn main() -> ExitCode {
         Command::Demo => common::run("error", demo::run()),
         Command::Sim(args) => sim::simulate(&args),
         Command::Decode(args) => decode::run(&args),
-        Command::Bench(args) => bench::run(&args),
+        Command::Bench(args) => bench::run(args),
     }
 }
 

@@ -9,8 +9,14 @@ mod bench;
 mod failover;
 #[path = "cli/harness.rs"]
 mod harness;
+#[path = "cli/load.rs"]
+mod load;
 #[path = "cli/pipes.rs"]
 mod pipes;
+#[path = "cli/processes.rs"]
+mod processes;
+#[path = "cli/streams.rs"]
+mod streams;
 #[path = "cli/tour.rs"]
 mod tour;
 #[path = "cli/usage.rs"]

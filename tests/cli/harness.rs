@@ -191,11 +191,14 @@ impl Scope {
         &self.port
     }
 
+    /// The options that lead to the scope.
+    pub(crate) fn options(&self) -> [&str; 4] {
+        ["--transport", "udp", "--udp-port", &self.port]
+    }
+
     fn arguments<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
         let (subcommand, rest) = arguments.split_first().expect("a subcommand is named");
-        let mut all = vec![*subcommand, "--transport", "udp", "--udp-port", &self.port];
-        all.extend(rest);
-        all
+        [&[*subcommand][..], &self.options(), rest].concat()
     }
 
     pub(crate) fn start(&self, arguments: &[&str]) -> Program {

@@ -3,7 +3,7 @@
 use crate::harness::run;
 
 /// Arguments, and what the line says.
-const MISTAKES: [(&[&str], &str); 23] = [
+const MISTAKES: [(&[&str], &str); 32] = [
     (&[], "rserpool: say what to do: registrar, element, resolve"),
     (&["regsitrar"], "unrecognized subcommand 'regsitrar'"),
     (&["--verbose"], "unexpected argument '--verbose'"),
@@ -36,7 +36,7 @@ const MISTAKES: [(&[&str], &str); 23] = [
     (&["element", "--echo"], "not provided: --pool <NAME>"),
     (
         &["element", "--pool", "p"],
-        "not provided: <--echo|--discard|--daytime|--pingpong>",
+        "not provided: <--echo|--discard|--daytime|--pingpong|--forward <HOST:PORT>|--exec <CMD>...>",
     ),
     (
         &["element", "--pool", "p", "--echo", "--daytime"],
@@ -55,6 +55,25 @@ const MISTAKES: [(&[&str], &str); 23] = [
         "for '--policy",
     ),
     (
+        &[
+            "element",
+            "--pool",
+            "p",
+            "--echo",
+            "--load-from",
+            "/dev/null",
+        ],
+        "--load-from is for the policies that ask for a load",
+    ),
+    (
+        &["element", "--pool", "p", "--echo", "--load-interval", "1"],
+        "not provided: --load-from",
+    ),
+    (
+        &["bench", "resolve", "--seconds", "0"],
+        "expected seconds from 0.01 to 3600",
+    ),
+    (
         &["bench", "handlespace", "--elements", "9", "--pools", "10"],
         "every pool must have an element",
     ),
@@ -71,6 +90,30 @@ const MISTAKES: [(&[&str], &str); 23] = [
         "not of the same IP version",
     ),
     (&["connect", "p", "--ppid", "11"], "11 belongs to ASAP"),
+    (
+        &["connect", "p", "--listen", "localhost:80"],
+        "expected PORT or ADDR:PORT",
+    ),
+    (
+        &["connect", "p", "--listen", "1", "--one-way"],
+        "cannot be used with '--one-way'",
+    ),
+    (
+        &["connect", "p", "--max-connections", "9"],
+        "not provided: --listen",
+    ),
+    (
+        &["element", "--pool", "p", "--forward", "8080"],
+        "expected HOST:PORT, such as 127.0.0.1:8080",
+    ),
+    (
+        &["element", "--pool", "p", "--exec"],
+        "a value is required for '--exec <CMD>...'",
+    ),
+    (
+        &["element", "--pool", "p", "--exec", "no-such-program"],
+        "there is no program no-such-program to execute",
+    ),
     (&["demo", "now"], "unexpected argument 'now'"),
 ];
 

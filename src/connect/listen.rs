@@ -1,0 +1,222 @@
+//! A local TCP port whose connections each become a session with the pool.
+//!
+//! A connection goes from element to element until one is ready for it. From then on it stays with that one: what has been said
+//! cannot be said again to another. Where it is lost, the connection is reset.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::net::{Ipv4Addr, SocketAddr};
+use core::str::FromStr;
+use core::time::Duration;
+use std::io;
+
+use rserpool_core::PeId;
+use rserpool_core::user::{Event, PoolUser, ResolveError, SessionId};
+use rserpool_tokio::{Events, Handle};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use super::ConnectArgs;
+use crate::common::{Failure, why_not_bound};
+use crate::relay::{CONTROL, Inlet, Line, greeting};
+
+/// Where connections are taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place(SocketAddr);
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let place = match text.parse::<u16>() {
+            Ok(port) => Ok((Ipv4Addr::LOCALHOST, port).into()),
+            Err(_) => text.parse(),
+        };
+        place
+            .map(Self)
+            .map_err(|_| "expected PORT or ADDR:PORT, such as 8080 or 127.0.0.1:8080".into())
+    }
+}
+
+/// The local port.
+pub(super) struct Gate {
+    listener: TcpListener,
+    /// Room for connections. Without it they wait in the listener's queue.
+    places: Arc<Semaphore>,
+}
+
+impl Gate {
+    /// How long nothing is taken when the system has no descriptor left, or the like.
+    const PAUSE: Duration = Duration::from_millis(100);
+
+    pub(super) async fn open(place: Place, max_connections: u32) -> Result<Self, Failure> {
+        let listener = TcpListener::bind(place.0).await.map_err(|error| {
+            let why = why_not_bound(&error);
+            Failure::failed(format!(
+                "cannot listen at {}: {why}; choose another address or port",
+                place.0
+            ))
+        })?;
+        let max = usize::try_from(max_connections).unwrap_or(usize::MAX);
+        Ok(Self {
+            listener,
+            places: Arc::new(Semaphore::new(max)),
+        })
+    }
+
+    /// Serves connections; does not end by itself.
+    pub(super) async fn serve(
+        &self,
+        args: &ConnectArgs,
+        handle: &Handle<PoolUser>,
+        events: &mut Events<Event>,
+    ) -> Result<(), Failure> {
+        tracing::info!(pool = %args.pool, "listening at {}", self.listener.local_addr()?);
+        let pool = args.pool.clone();
+        let watch = move |user: &mut PoolUser, now| {
+            // Elements that come and go are known before a connection is. The second one tells where there is no registrar.
+            let subscribed = user.subscribe(now, &pool);
+            user.resolve(now, &pool);
+            subscribed
+        };
+        let subscribed = handle.call(watch).await?;
+        subscribed.map_err(|error| Failure::failed(error.to_string()))?;
+        let mut connections = Connections::new(handle, args);
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => connections.hear(event).await?,
+                    None => return Err(Failure::socket()),
+                },
+                Some(Ok(ended)) = connections.tasks.join_next() => {
+                    connections.inlets.remove(&ended);
+                }
+                accepted = self.accept() => match accepted {
+                    Ok((stream, place)) => connections.add(stream, place).await?,
+                    Err(error) => {
+                        tracing::warn!("cannot take a connection: {error}");
+                        tokio::time::sleep(Self::PAUSE).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn accept(&self) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        let place = place.map_err(io::Error::other)?;
+        let (stream, _) = self.listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, place))
+    }
+}
+
+/// The connections, and the sessions that they have become.
+struct Connections<'a> {
+    handle: &'a Handle<PoolUser>,
+    args: &'a ConnectArgs,
+    inlets: BTreeMap<SessionId, Inlet>,
+    tasks: JoinSet<SessionId>,
+}
+
+impl<'a> Connections<'a> {
+    fn new(handle: &'a Handle<PoolUser>, args: &'a ConnectArgs) -> Self {
+        Self {
+            handle,
+            args,
+            inlets: BTreeMap::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    async fn add(&mut self, stream: TcpStream, place: OwnedSemaphorePermit) -> Result<(), Failure> {
+        let pool = self.args.pool.clone();
+        let session = self
+            .handle
+            .call(move |user, now| user.open(now, &pool))
+            .await?;
+        // There are as many as there may be connections.
+        let Some(session) = session else {
+            return Ok(());
+        };
+        let (line, inlet) = Line::new(self.handle, session);
+        self.inlets.insert(session, inlet);
+        self.tasks.spawn(async move {
+            line.carry_tcp(stream, line.accepted().await).await;
+            line.hang_up().await;
+            drop(place);
+            session
+        });
+        Ok(())
+    }
+
+    async fn hear(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Message {
+                session,
+                ppid,
+                bytes,
+                ..
+            } => {
+                if let Some(inlet) = self.inlets.get(&session)
+                    && let Err(breach) = inlet.take(ppid, &bytes).await
+                {
+                    tracing::warn!(?breach, "connection cut off");
+                    inlet.close();
+                }
+            }
+            Event::Connected { session, element }
+            | Event::FailedOver {
+                session,
+                new: element,
+                ..
+            } => self.greet(session, element).await?,
+            Event::Interrupted {
+                session,
+                element,
+                closed,
+            } => match self.inlets.get(&session) {
+                Some(inlet) if inlet.is_accepted() => inlet.close(),
+                Some(_) if closed => {
+                    tracing::info!(%element, "the element has sent a connection away; looking for another one");
+                }
+                Some(_) => {
+                    tracing::warn!(%element, "the element is gone; looking for another one");
+                }
+                None => {}
+            },
+            Event::SessionFailed { session, error } => {
+                tracing::warn!("a connection is closed: {error}");
+                if let Some(inlet) = self.inlets.get(&session) {
+                    inlet.close();
+                }
+            }
+            Event::ResolveFailed {
+                error: ResolveError::Timeout,
+                ..
+            } => tracing::warn!("{}; trying on", self.args.client.no_registrar()),
+            Event::Updated {
+                pool_handle,
+                policy: None,
+                ..
+            } => tracing::warn!("there is no pool {pool_handle}; connections wait for it"),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A session has an element: it hears that there is a user, who knows of end and credit.
+    async fn greet(&self, session: SessionId, element: PeId) -> Result<(), Failure> {
+        let Some(inlet) = self.inlets.get(&session) else {
+            return Ok(());
+        };
+        if !inlet.is_accepted() {
+            tracing::info!(%element, connections = self.inlets.len(), "connected");
+            let greet = move |user: &mut PoolUser, _| user.send(session, CONTROL, 0, greeting());
+            // Where the element has just been lost, the event that says so is on its way.
+            let _ = self.handle.call(greet).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! Processes that serve the sessions of a pool: `element --exec`.
+
+use std::io::{ErrorKind, Read};
+
+use crate::harness::{Program, Scope};
+use crate::streams::{ask, call, listen};
+
+fn exec(scope: &Scope, options: &[&str], command: &[&str]) -> Program {
+    let arguments = [&["--pool", "web"][..], options, &["--exec"], command].concat();
+    scope.element(&arguments).0
+}
+
+#[test]
+fn each_line_of_a_process_is_an_answer() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let _element = exec(&scope, &[], &["cat", "-u"]);
+    let lines: String = (0..5_000)
+        .map(|number| format!("line {number}\n"))
+        .collect();
+    let run = scope.run(&["connect", "web"], lines.as_bytes());
+    assert_eq!(run.status, Some(0), "{}", run.stderr);
+    assert!(run.stdout == lines.as_bytes());
+}
+
+#[test]
+fn a_process_sees_the_end_of_its_input_and_ends_the_session() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let element = exec(&scope, &[], &["sh", "-c", "sort -r; echo told >&2; exit 3"]);
+    let (_gate, address) = listen(&scope);
+    assert_eq!(ask(address, "1\n2\n3\n"), "3\n2\n1\n");
+    element.log("told");
+    element.log("a process has ended: exit status: 3");
+}
+
+#[test]
+fn a_process_may_end_first() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let _element = exec(&scope, &[], &["echo", "hello"]);
+    let (_gate, address) = listen(&scope);
+    let mut heard = String::new();
+    call(address).read_to_string(&mut heard).expect("an end");
+    assert_eq!(heard, "hello\n");
+}
+
+#[test]
+fn a_process_that_hears_nothing_is_told_more_and_more_clearly() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let command = "trap '' TERM; echo here; exec sleep 1000";
+    let element = exec(&scope, &[], &["sh", "-c", command]);
+    let (gate, address) = listen(&scope);
+    let mut stream = call(address);
+    stream.read_exact(&mut [0; 5]).expect("it has begun");
+    gate.signal("TERM");
+    let error = stream.read(&mut [0]).expect_err("nothing is said");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    element.log("a process has ended: signal: 9");
+}
+
+#[test]
+fn there_are_only_so_many_processes() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let element = exec(&scope, &["--max-sessions", "1"], &["cat"]);
+    let (_gate, address) = listen(&scope);
+    let first = call(address);
+    element.log("session opened sessions=1");
+    let second = std::thread::spawn(move || ask(address, "and now?"));
+    element.log("all 1 places are taken");
+    drop(first);
+    assert_eq!(second.join().expect("an answer"), "and now?");
+}
