@@ -117,7 +117,14 @@ pub(crate) async fn run(args: ElementArgs) -> Result<(), Failure> {
     let bound = bind(&options)?;
     let mut load = args.load.watch().await;
     let first = load.current().unwrap_or(args.policy.load());
-    let transport = user_transport(&bound.addresses(), port);
+    let transport = match args.service.tcp {
+        Some(port) => TransportBuf::from(&Transport::Tcp {
+            port,
+            transport_use: TransportUse::DATA_ONLY,
+            address: bound.local().ip(),
+        }),
+        None => user_transport(&bound.addresses(), port),
+    };
     let element = PoolElement::new(config(&args, transport, first), seed()?);
     tracing::info!(
         pool = %args.pool,

@@ -6,8 +6,9 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use core::time::Duration;
 
 use bytes::Bytes;
-use rserpool_core::wire::Policy;
-use rserpool_core::{AssocId, PeId, PoolHandle, Ppid, ServerId, element, user};
+use rserpool_core::registrar::Registrar;
+use rserpool_core::wire::{Policy, Transport};
+use rserpool_core::{AssocId, End, PeId, PoolHandle, Ppid, ServerId, element, user};
 use rserpool_sim::{Cut, NodeId, Told, World};
 
 const POOL: &str = "EchoPool";
@@ -328,4 +329,106 @@ fn a_pool_vanishes_for_an_hour_and_comes_back_with_another_policy() {
     world.run_for(seconds(20));
     assert_eq!(with(&mut world), Some(PeId(2)));
     assert_eq!(updated(&mut world), Some(vec![2]));
+}
+
+/// A pool over UDP, and an application that connects to whoever is alive.
+struct Datagrams {
+    world: World,
+    registrar: NodeId,
+    user: NodeId,
+    session: user::SessionId,
+    elements: BTreeMap<PeId, NodeId>,
+    dead: Option<PeId>,
+    selected: u32,
+}
+
+impl Datagrams {
+    fn new() -> Self {
+        let mut world = World::new(6);
+        let registrar = world.add_registrar(|_| {});
+        let element = |id| {
+            let element = world.add_element(POOL, |config| {
+                config.pe_id = Some(PeId(id));
+                let sctp = config.user_transport.as_transport();
+                let address = sctp.addresses().next().expect("it is somewhere");
+                let udp = Transport::Udp { port: 7, address };
+                config.user_transport = (&udp).into();
+            });
+            world.element(element, |element, now| element.register(now));
+            (PeId(id), element)
+        };
+        let elements = (1..=3).map(element).collect();
+        world.run_for(seconds(1));
+        let user = world.add_user(|_| {});
+        let mut options = user::SessionOptions::default();
+        options.carrier = user::Carrier::Udp;
+        let session = world.user(user, |user, now| {
+            user.open_with(now, &PoolHandle::from(POOL), options)
+        });
+        Self {
+            world,
+            registrar,
+            user,
+            session: session.expect("there is room for a session"),
+            elements,
+            dead: None,
+            selected: 0,
+        }
+    }
+
+    /// The element that the session has within so many seconds.
+    fn settle(&mut self, within: u64) -> PeId {
+        let session = self.session;
+        for _ in 0..within * 10 {
+            self.world.run_for(millis(100));
+            for event in self.world.take_user_events() {
+                let user::Event::Selected { element, .. } = event else {
+                    continue;
+                };
+                self.selected += 1;
+                let dead = self.dead == Some(element);
+                self.world.user(self.user, |user, now| {
+                    if dead {
+                        user.end_connection(now, session, element, End::Lost, false);
+                    } else {
+                        assert!(user.confirm_connection(now, session, element));
+                    }
+                });
+            }
+            let element = self.world.user(self.user, |user, _| user.element(session));
+            if let Some(element) = element {
+                return element;
+            }
+        }
+        panic!("the session has no element");
+    }
+}
+
+#[test]
+fn sessions_with_pools_of_other_transports_fail_over_and_report() {
+    let mut datagrams = Datagrams::new();
+    let mut current = datagrams.settle(1);
+    for _ in 0..30 {
+        let node = datagrams.elements[&current];
+        datagrams.world.crash(node);
+        datagrams.dead = Some(current);
+        let session = datagrams.session;
+        datagrams.world.user(datagrams.user, |user, now| {
+            user.end_connection(now, session, current, End::Lost, true);
+        });
+        let next = datagrams.settle(1);
+        assert_ne!(next, current);
+        // It was reported, and does not answer the registrar either.
+        datagrams.world.run_for(seconds(10));
+        let known = |registrar: &mut Registrar, _| registrar.handlespace().len();
+        assert_eq!(datagrams.world.registrar(datagrams.registrar, known), 2);
+        datagrams.world.restart(node);
+        datagrams.dead = None;
+        datagrams
+            .world
+            .element(node, |element, now| element.register(now));
+        datagrams.world.run_for(seconds(15));
+        current = next;
+    }
+    assert_eq!(datagrams.selected, 31, "nobody was tried in vain");
 }

@@ -39,6 +39,9 @@ pub(super) struct ServiceArgs {
     /// All that follows belongs to the command.
     #[arg(long, value_name = "CMD", num_args = 1.., allow_hyphen_values = true)]
     exec: Vec<OsString>,
+    /// Register the TCP port of another program at this element's address: users connect to it themselves, without SCTP.
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) tcp: Option<u16>,
 }
 
 /// A message of a user.
@@ -73,7 +76,8 @@ impl Service {
             BuiltIn::Daytime
         } else if args.pingpong {
             BuiltIn::PingPong
-        } else if args.discard {
+        // Nobody is served by SCTP in a pool over TCP.
+        } else if args.discard || args.tcp.is_some() {
             BuiltIn::Discard
         } else {
             let target = match &args.forward {

@@ -93,6 +93,23 @@ fn a_registrar_is_asked_over_tcp() {
 }
 
 #[test]
+fn an_element_registers_the_tcp_port_of_another_program() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let (_element, id) = scope.element(&["--pool", "p", "--tcp", "8080"]);
+    let table = scope.run(&["resolve", "p"], b"");
+    let table = String::from_utf8(table.stdout).expect("a table is text");
+    let row = table.lines().last().expect("there is one element");
+    let words: Vec<_> = row.split_whitespace().collect();
+    assert_eq!(words[0], id);
+    assert_eq!(words[2..5], ["TCP", "8080", "127.0.0.2"]);
+    let talk = scope.run(&["connect", "p", "--give-up", "3"], b"hello\n");
+    assert_eq!(talk.status, Some(1));
+    let why = "the pool has another kind of transport";
+    assert!(talk.stderr.contains(why), "{}", talk.stderr);
+}
+
+#[test]
 fn a_watched_pool_is_printed_whenever_it_changes() {
     let scope = Scope::new();
     let _registrar = scope.registrar();
