@@ -35,6 +35,23 @@ impl Default for Limits {
 /// What a handle is made of: where the endpoint sits, the machine's configuration `C`, and what is kept for the application.
 ///
 /// Everything has a default; what the methods here do not say, [`options`](Self::options) and [`config`](Self::config) do.
+///
+/// ```no_run
+/// # fn example<R: rserpool_driver::Runtime>() -> std::io::Result<()> {
+/// use core::time::Duration;
+/// use rserpool_core::Dialect;
+/// use rserpool_driver::{PoolElement, TransportKind};
+///
+/// let (element, endpoint) = PoolElement::<R>::builder("EchoPool")
+///     .options(|options| {
+///         options.transport = TransportKind::Kernel;
+///         options.multicast = Some(Dialect::Rsplib);
+///     })
+///     .config(|config| config.dialect = Dialect::Rsplib)
+///     .limits(|limits| limits.patience = Duration::from_secs(10))
+///     .start()?;
+/// # let _ = (element, endpoint); Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Builder<R: Runtime, C> {
     pub(super) options: Options<R>,

@@ -1,6 +1,7 @@
 //! A pool element as an application holds it.
 
 use alloc::sync::Arc;
+use core::fmt;
 use core::marker::PhantomData;
 use core::net::IpAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +31,26 @@ use crate::{Handle, Options, Runtime, Spawn, Stopped, seed};
 /// Where the last clone is dropped without [`shutdown`](Self::shutdown), no more sessions are taken, and the element leaves its
 /// pool if a session keeps it running so long; else it goes without a word, and the registrar notices that its association is
 /// gone.
+///
+/// ```no_run
+/// # async fn example<R: rserpool_driver::Spawn>() -> Result<(), Box<dyn core::error::Error>> {
+/// use rserpool_core::wire::Policy;
+/// use rserpool_driver::PoolElement;
+///
+/// let element = PoolElement::<R>::builder("ComputePool")
+///     .registrar("192.0.2.1:3863".parse()?)
+///     .policy(Policy::LeastUsed { load: 0 })
+///     .port(4000)
+///     .register()
+///     .await?;
+/// while let Some(session) = element.accept().await {
+///     element.set_load(0.4).await?;
+///     let task = session.recv().await?;
+///     session.send(task).await?;
+///     element.set_load(0.0).await?;
+/// }
+/// # Ok(()) }
+/// ```
 pub struct PoolElement<R> {
     inner: Arc<Inner>,
     runtime: PhantomData<fn() -> R>,
@@ -41,6 +62,12 @@ impl<R> Clone for PoolElement<R> {
             inner: self.inner.clone(),
             runtime: PhantomData,
         }
+    }
+}
+
+impl<R> fmt::Debug for PoolElement<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PoolElement").field(&self.inner.id).finish()
     }
 }
 

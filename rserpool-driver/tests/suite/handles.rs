@@ -1,6 +1,6 @@
 //! Registrar, element and user as an application holds them, over UDP.
 
-mod bad;
+pub(crate) mod bad;
 mod flow;
 mod life;
 mod tcp;
@@ -20,7 +20,7 @@ use crate::runtime::driver::{
 };
 use crate::runtime::{Runtime, spawn};
 
-const POOL: &str = "EchoPool";
+pub(crate) const POOL: &str = "EchoPool";
 
 /// A scope with its registrar.
 struct Scope {
@@ -75,7 +75,7 @@ fn place(options: &mut Options, host: u8, udp_port: u16) {
 }
 
 /// It is a member when this returns.
-async fn register(builder: Builder<Runtime, element::Config>) -> PoolElement {
+pub(crate) async fn register(builder: Builder<Runtime, element::Config>) -> PoolElement {
     let (element, run) = builder.start().expect("the address is free");
     spawn(run);
     let registered = within_patience(element.register()).await;
@@ -91,7 +91,7 @@ struct Mortal {
 }
 
 impl Mortal {
-    async fn register(builder: Builder<Runtime, element::Config>) -> Self {
+    pub(crate) async fn register(builder: Builder<Runtime, element::Config>) -> Self {
         let (element, run) = builder.start().expect("the address is free");
         let (crash, crashed) = oneshot::channel();
         let (end, gone) = oneshot::channel();
@@ -120,7 +120,7 @@ impl Mortal {
     }
 }
 
-fn start(builder: Builder<Runtime, user::Config>) -> PoolUser {
+pub(crate) fn start(builder: Builder<Runtime, user::Config>) -> PoolUser {
     let (user, run) = builder.start().expect("any port is free");
     spawn(run);
     user

@@ -79,6 +79,29 @@ fn who_asks_has_an_answer_whoever_gives_it() {
 }
 
 #[test]
+fn a_question_between_two_elements_is_asked_once() {
+    block_on(async {
+        let scope = Scope::new();
+        let first = register(scope.element(2)).await;
+        let user = start(scope.user());
+        let (session, _served) = pair(&first, &user).await;
+        within_patience(first.shutdown()).await;
+        let left = async { while session.element().await.is_some() {} };
+        within_patience(left).await;
+        let serve = async {
+            let second = register(scope.element(3)).await;
+            let served = second.accept().await.expect("it runs");
+            spawn(echo(served));
+            second
+        };
+        let (one, _second) = within_patience(zip(session.ask("one"), serve)).await;
+        assert_eq!(one.expect("there is an answer").bytes, "one");
+        let two = within_patience(session.ask("two")).await;
+        assert_eq!(two.expect("there is an answer").bytes, "two");
+    });
+}
+
+#[test]
 fn a_shutdown_leaves_the_pool_and_closes_the_sessions() {
     block_on(async {
         let scope = Scope::new();
