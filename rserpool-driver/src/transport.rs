@@ -253,8 +253,8 @@ impl<R: Runtime> Transport<R> {
 
     /// Waits until a socket has something, or takes what could not be sent. Without `room` for what comes, messages are left
     /// where they close the windows of the peers.
-    pub(crate) async fn ready(&self, room: bool) -> io::Result<()> {
-        let sctp = async { either!(&self.sctp, it => it.ready(room).await) };
+    pub(crate) async fn ready(&mut self, room: bool) -> io::Result<()> {
+        let sctp = async { either!(&mut self.sctp, it => it.ready(room).await) };
         match &self.tcp {
             Some(tcp) => tokio::select! {
                 result = sctp => result,

@@ -1,6 +1,10 @@
 //! SCTP of the Linux kernel: a one-to-many socket for each SCTP port.
+//!
+//! Between two ports there is one association. A user may have several sessions with one element: each of them has its
+//! association from another port, and there are as many ports as there are associations with one peer.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::HashMap;
 use std::io;
@@ -12,17 +16,19 @@ use rserpool_sctp::{
 use rserpool_udp_sctp::Config;
 
 use super::{Arrival, MAX_HELD, Outgoing};
-use crate::{Interest, MAX_MESSAGE_SIZE, Options, Runtime, SctpSocket, Watched};
+use crate::{Interest, MAX_MESSAGE_SIZE, Options, Runtime, SctpSocket};
 
 mod lost;
 mod outbound;
+mod waits;
 
 use self::lost::{Failed, Lost};
 use self::outbound::{Outbound, SHARE};
+use self::waits::Waits;
 
 /// One SCTP port.
 struct Port<R: Runtime> {
-    socket: R::Sctp,
+    socket: Arc<R::Sctp>,
     number: u16,
     /// How many bytes an association is given at once; see [`outbound`].
     share: usize,
@@ -33,6 +39,8 @@ struct Port<R: Runtime> {
     ready: VecDeque<AssocId>,
     /// Those that the socket had no room for.
     full: Vec<AssocId>,
+    /// Whether it is waited for room.
+    waits_for_room: bool,
 }
 
 /// The kernel's name for an association: the index of its port, and its number there.
@@ -42,6 +50,8 @@ type KernelName = (usize, AssociationId);
 struct Association {
     name: KernelName,
     remote: Vec<SocketAddr>,
+    /// The addresses that it was asked for with.
+    asked: Vec<SocketAddr>,
     /// How many streams the peer takes.
     streams: u16,
     outbound: Outbound,
@@ -49,8 +59,16 @@ struct Association {
 
 /// The transport of one endpoint.
 pub(crate) struct Kernel<R: Runtime> {
-    /// The port of ASAP and of everything else, and the one of ENRP, if any.
+    /// The port of ASAP and of everything else, and the one of ENRP, if any; or as many as it takes.
     ports: Vec<Port<R>>,
+    /// Whether there may be more of them, because nobody calls here.
+    many: bool,
+    waits: Waits,
+    /// Ports with something to send, and those that something has come at.
+    sending: BTreeSet<usize>,
+    heard: VecDeque<usize>,
+    /// The ports that have an association, or have asked for one, by the address that it was asked for with.
+    calls: BTreeSet<(SocketAddr, usize)>,
     addresses: Vec<IpAddr>,
     max_associations: usize,
     /// The name of the next association.
@@ -77,12 +95,13 @@ impl<R: Runtime> Kernel<R> {
     /// Binds the addresses at all ports.
     pub(super) fn bind(options: &Options<R>, addresses: &[IpAddr]) -> io::Result<Self> {
         let config = Config::default();
-        let mut ports = vec![Port::bind(options.sctp_port, addresses, &config)?];
-        if let Some(enrp) = options.enrp_port {
-            ports.push(Port::bind(Some(enrp), addresses, &config)?);
-        }
-        Ok(Self {
-            ports,
+        let mut kernel = Self {
+            ports: Vec::new(),
+            many: options.sctp_port.is_none() && options.enrp_port.is_none(),
+            waits: Waits::default(),
+            sending: BTreeSet::new(),
+            heard: VecDeque::new(),
+            calls: BTreeSet::new(),
             addresses: addresses.to_vec(),
             max_associations: config.max_associations,
             next: 0,
@@ -93,7 +112,20 @@ impl<R: Runtime> Kernel<R> {
             arrivals: VecDeque::new(),
             queued: 0,
             relieved: 0,
-        })
+        };
+        kernel.add_port(options.sctp_port)?;
+        if options.enrp_port.is_some() {
+            kernel.add_port(options.enrp_port)?;
+        }
+        Ok(kernel)
+    }
+
+    fn add_port(&mut self, number: Option<u16>) -> io::Result<()> {
+        let port = Port::bind(number, &self.addresses, &Config::default())?;
+        self.waits
+            .add(self.ports.len(), &port.socket, Interest::Readable);
+        self.ports.push(port);
+        Ok(())
     }
 
     pub(super) fn addresses(&self) -> &[IpAddr] {
@@ -110,10 +142,34 @@ impl<R: Runtime> Kernel<R> {
             return;
         };
         let index = usize::from(ppid == Ppid::ENRP && self.ports.len() > 1);
-        if let Err(error) = self.call(index, asked, remote) {
+        let called = match self.many {
+            true => self.call_from_any(asked, remote),
+            false => self.call(index, asked, remote),
+        };
+        if let Err(error) = called {
             tracing::debug!(remote = %asked, %error, "cannot connect");
             let failed = Arrival::ConnectFailed { remote: asked };
             self.arrivals.push_back(failed);
+        }
+    }
+
+    /// Calls from the first port that has no association with the peer.
+    fn call_from_any(&mut self, asked: SocketAddr, remote: &[SocketAddr]) -> io::Result<()> {
+        let calls = self.calls.range((asked, 0)..=(asked, usize::MAX));
+        let known = calls.enumerate().find(|(index, call)| *index != call.1);
+        let count = self.calls.range((asked, 0)..=(asked, usize::MAX)).count();
+        let mut index = known.map_or(count, |(index, _)| index);
+        loop {
+            if index == self.ports.len() {
+                self.add_port(None)?;
+            }
+            match self.call(index, asked, remote) {
+                // The peer has it by another of its addresses.
+                Err(error) if matches!(error.raw_os_error(), Some(EISCONN | EALREADY)) => {
+                    index += 1;
+                }
+                result => return result,
+            }
         }
     }
 
@@ -131,7 +187,9 @@ impl<R: Runtime> Kernel<R> {
         let id = match socket.connect(&targets) {
             Ok(id) => id,
             // There is one, or the peer is calling as well.
-            Err(error) if matches!(error.raw_os_error(), Some(EISCONN | EALREADY)) => {
+            Err(error)
+                if !self.many && matches!(error.raw_os_error(), Some(EISCONN | EALREADY)) =>
+            {
                 let found = targets.iter().find_map(|to| socket.association(*to).ok());
                 found.ok_or(error)?
             }
@@ -149,7 +207,10 @@ impl<R: Runtime> Kernel<R> {
                     remote,
                 });
             }
-            None => self.asked.entry(name).or_default().push(asked),
+            None => {
+                self.asked.entry(name).or_default().push(asked);
+                self.calls.insert((asked, index));
+            }
         }
         Ok(())
     }
@@ -174,6 +235,7 @@ impl<R: Runtime> Kernel<R> {
         }
         if known.outbound.push(message.clone()) {
             self.ports[known.name.0].ready.push_back(association);
+            self.sending.insert(known.name.0);
         }
         self.queued += 1;
         if self.queued >= Socket::BATCH && !self.ports[known.name.0].ready.is_empty() {
@@ -247,12 +309,14 @@ impl<R: Runtime> Kernel<R> {
             if let Some(arrival) = self.arrivals.pop_front() {
                 return Some(arrival);
             }
-            let mut ports = self.ports.iter_mut().enumerate();
-            match ports.find_map(|(index, port)| Some((index, port.inbox.next()?))) {
-                Some((index, received)) => self.translate(index, received),
+            let Some(&index) = self.heard.front() else {
+                self.tell_ends();
+                return self.arrivals.pop_front();
+            };
+            match self.ports[index].inbox.next() {
+                Some(received) => self.translate(index, received),
                 None => {
-                    self.tell_ends();
-                    return self.arrivals.pop_front();
+                    self.heard.pop_front();
                 }
             }
         }
@@ -332,13 +396,15 @@ impl<R: Runtime> Kernel<R> {
             let _ = socket.abort(id);
             return;
         }
-        add(&mut remote, &self.asked.remove(&name).unwrap_or_default());
+        let asked = self.asked.remove(&name).unwrap_or_default();
+        add(&mut remote, &asked);
         let association = AssocId(self.next);
         self.next += 1;
         self.names.insert(name, association);
         let known = Association {
             name,
             remote: remote.clone(),
+            asked,
             streams,
             outbound: Outbound::default(),
         };
@@ -361,6 +427,7 @@ impl<R: Runtime> Kernel<R> {
 
     fn calls_failed(&mut self, name: KernelName) {
         for remote in self.asked.remove(&name).unwrap_or_default() {
+            self.calls.remove(&(remote, name.0));
             self.arrivals.push_back(Arrival::ConnectFailed { remote });
         }
     }
@@ -368,33 +435,32 @@ impl<R: Runtime> Kernel<R> {
     /// Gives the name of an association that has ended, and what waits for it.
     fn forget(&mut self, name: KernelName) -> Option<(AssocId, VecDeque<Outgoing>)> {
         let association = self.names.remove(&name)?;
-        let known = self.open.remove(&association);
-        let unsent = known.map_or(VecDeque::new(), |mut known| known.outbound.take());
-        Some((association, unsent))
+        let mut known = self.open.remove(&association)?;
+        for asked in known.asked {
+            self.calls.remove(&(asked, name.0));
+        }
+        Some((association, known.outbound.take()))
     }
 
-    pub(super) async fn ready(&self, room: bool) -> io::Result<()> {
-        let second = async {
-            match self.ports.get(1) {
-                Some(port) => port.ready(room).await,
-                None => core::future::pending().await,
-            }
-        };
-        tokio::select! {
-            result = self.ports[0].ready(room) => result,
-            result = second => result,
-        }
+    pub(super) async fn ready(&mut self, room: bool) -> io::Result<()> {
+        self.waits.ready(room).await
     }
 
     pub(super) fn receive(&mut self, room: bool) {
-        for port in &mut self.ports {
-            let writable = port.socket.try_io(Interest::Writable, |_| Ok(()));
-            if writable.is_ok() {
-                port.ready.extend(port.full.drain(..));
-            }
-            if room {
-                port.receive();
-            }
+        for index in self.waits.take_writable() {
+            let port = &mut self.ports[index];
+            port.waits_for_room = false;
+            port.ready.extend(port.full.drain(..));
+            self.sending.insert(index);
+        }
+        if !room {
+            return;
+        }
+        for index in self.waits.take_readable() {
+            let port = &mut self.ports[index];
+            port.receive();
+            self.heard.push_back(index);
+            self.waits.add(index, &port.socket, Interest::Readable);
         }
     }
 }
@@ -420,17 +486,11 @@ impl<R: Runtime> Port<R> {
             share: (socket.send_buffer()? / SHARE).max(MAX_MESSAGE_SIZE),
             inbox: Inbox::new(MAX_MESSAGE_SIZE),
             empty: true,
-            socket: R::Sctp::watch(socket)?,
+            socket: Arc::new(R::Sctp::watch(socket)?),
             ready: VecDeque::new(),
             full: Vec::new(),
+            waits_for_room: false,
         })
-    }
-
-    async fn ready(&self, room: bool) -> io::Result<()> {
-        match Interest::of(room, !self.full.is_empty()) {
-            Some(interest) => self.socket.ready(interest).await,
-            None => core::future::pending().await,
-        }
     }
 
     /// One system call; what follows has its turn later.

@@ -77,7 +77,7 @@ impl<R: Runtime> Kernel<R> {
         match self.0 {}
     }
 
-    pub(super) async fn ready(&self, _: bool) -> io::Result<()> {
+    pub(super) async fn ready(&mut self, _: bool) -> io::Result<()> {
         match self.0 {}
     }
 

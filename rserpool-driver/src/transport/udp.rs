@@ -353,7 +353,7 @@ impl<R: Runtime> Udp<R> {
     }
 
     /// Waits until the socket can be read, or takes what could not be sent.
-    pub(super) async fn ready(&self, room: bool) -> io::Result<()> {
+    pub(super) async fn ready(&mut self, room: bool) -> io::Result<()> {
         match Interest::of(self.reads(room), self.blocked.is_some()) {
             Some(interest) => self.socket.ready(interest).await,
             None => core::future::pending().await,

@@ -84,18 +84,24 @@ impl<R: Runtime> Kernel<R> {
             known.outbound.asked = false;
             if !known.outbound.is_empty() && known.outbound.list() {
                 self.ports[name.0].ready.push_back(*association);
+                self.sending.insert(name.0);
             }
         }
     }
 
     pub(in super::super) fn flush(&mut self) {
-        for index in 0..self.ports.len() {
+        while let Some(index) = self.sending.pop_first() {
             loop {
                 let batch = self.batch(index);
                 if batch.is_empty() {
                     break;
                 }
                 self.send_batch(index, batch);
+            }
+            let port = &mut self.ports[index];
+            if !port.full.is_empty() && !port.waits_for_room {
+                port.waits_for_room = true;
+                self.waits.add(index, &port.socket, Interest::Writable);
             }
         }
     }

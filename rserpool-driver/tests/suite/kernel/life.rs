@@ -13,7 +13,7 @@ use super::{has_sctp, is_required, kernel, message, pair, port};
 use crate::runtime::block_on;
 use crate::runtime::driver::{MAX_MESSAGE_SIZE, Options, TransportKind};
 use crate::suite::life::abort;
-use crate::suite::probe::{PPID, Peer, Seen};
+use crate::suite::probe::{PPID, Pair, Peer, Seen};
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
@@ -124,13 +124,58 @@ fn nobody_at_the_port_is_a_failed_connect() {
     });
 }
 
+/// Each session of a user has an association, also where two of them are with one element.
+#[test]
+fn a_user_has_as_many_associations_with_one_peer_as_it_asks_for() {
+    block_on(async {
+        if !has_sctp() {
+            return;
+        }
+        let mut called = Peer::start(&kernel(Options::element(port()), &[V4]));
+        let mut caller = Peer::start(&kernel(Options::user(), &[V4]));
+        // At once, one after the other, and in the place of one that has ended.
+        caller.connect(called.local).await;
+        caller.connect(called.local).await;
+        let mut associations = vec![caller.connected().await, caller.connected().await];
+        caller.connect(called.local).await;
+        associations.push(caller.connected().await);
+        let first = associations.remove(0);
+        let action = Action::Disconnect { association: first };
+        caller.act(action).await;
+        let end = Seen::Disconnected(first, End::Closed);
+        assert_eq!(caller.next().await, end);
+        caller.connect(called.local).await;
+        associations.push(caller.connected().await);
+        for association in &associations {
+            caller.send(*association, format!("{association:?}")).await;
+        }
+        // Each message is answered where it came from, and the answer comes to who has asked.
+        let mut answered = 0;
+        while answered < associations.len() {
+            if let Seen::Message(association, _, _, bytes) = called.next().await {
+                called.send(association, bytes).await;
+                answered += 1;
+            }
+        }
+        for _ in &associations {
+            let Seen::Message(association, _, _, bytes) = caller.next().await else {
+                panic!("no message");
+            };
+            assert_eq!(bytes, format!("{association:?}"));
+            assert!(associations.contains(&association));
+        }
+    });
+}
+
 #[test]
 fn an_association_that_is_up_is_connected_again() {
     block_on(async {
         if !has_sctp() {
             return;
         }
-        let mut pair = pair(&[V4], 1024).await;
+        // Both have a port that they are called at, so that there is one association between them.
+        let options = || kernel(Options::element(port()), &[V4]);
+        let mut pair = Pair::of(&options(), &options()).await;
         pair.caller.connect(pair.called.local).await;
         let again = Seen::Connected(pair.to_called, vec![pair.called.local]);
         assert_eq!(pair.caller.next().await, again);
