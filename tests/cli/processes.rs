@@ -1,8 +1,10 @@
 //! Processes that serve the sessions of a pool: `element --exec`.
 
 use std::io::{ErrorKind, Read};
+use std::path::Path;
+use std::time::Instant;
 
-use crate::harness::{Program, Scope};
+use crate::harness::{PATIENCE, Program, Scope};
 use crate::streams::{ask, call, listen};
 
 fn exec(scope: &Scope, options: &[&str], command: &[&str]) -> Program {
@@ -58,6 +60,27 @@ fn a_process_that_hears_nothing_is_told_more_and_more_clearly() {
     let error = stream.read(&mut [0]).expect_err("nothing is said");
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     element.log("a process has ended: signal: 9");
+}
+
+#[test]
+fn no_process_outlives_an_element_that_is_told_twice_to_end() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let command = "trap '' TERM; echo $$; exec sleep 60";
+    let element = exec(&scope, &[], &["sh", "-c", command]);
+    let mut user = scope.start(&["connect", "web"]);
+    user.say("who are you?");
+    let process = user.hear();
+    element.signal("TERM");
+    element.log("de-registered");
+    element.signal("TERM");
+    assert_eq!(element.wait().0, Some(0));
+    let alive = Path::new("/proc").join(process).join("exe");
+    let end = Instant::now() + PATIENCE;
+    while alive.read_link().is_ok() {
+        assert!(Instant::now() < end, "it is still there");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
