@@ -26,7 +26,7 @@ use self::home::Home;
 use self::load::LoadArgs;
 use self::policy::PolicyArgs;
 use self::service::{Message, Service, ServiceArgs};
-use crate::common::{ClientArgs, Failure, Interrupt, bind, finish_or_interrupt, place};
+use crate::common::{ClientArgs, Failure, Interrupt, bind, finish, place};
 use crate::registrar::{identifier, seconds};
 
 /// Options of `rserpool element`.
@@ -156,9 +156,13 @@ pub(crate) async fn run(args: ElementArgs) -> Result<(), Failure> {
         () = interrupt.wait() => return Ok(()),
     };
     close(&handle, service.stop()).await?;
-    finish_or_interrupt(handle, events, &mut interrupt).await;
+    let finished = async {
+        finish(handle, events).await;
+        service.finished().await;
+    };
     tokio::select! {
-        () = service.finished() => {}
+        () = finished => {}
+        // Processes end with this one.
         () = interrupt.wait() => {}
     }
     Ok(())

@@ -1,8 +1,9 @@
 //! Processes that serve the sessions of a pool: `element --exec`.
 
 use std::io::{ErrorKind, Read};
+use std::time::Instant;
 
-use crate::harness::{Program, Scope};
+use crate::harness::{PATIENCE, Program, Scope};
 use crate::streams::{ask, call, listen};
 
 fn exec(scope: &Scope, options: &[&str], command: &[&str]) -> Program {
@@ -58,6 +59,24 @@ fn a_process_that_hears_nothing_is_told_more_and_more_clearly() {
     let error = stream.read(&mut [0]).expect_err("nothing is said");
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     element.log("a process has ended: signal: 9");
+}
+
+#[test]
+fn no_process_outlives_an_element_that_is_told_twice_to_end() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let command = "trap '' TERM; echo here; exec sleep 60";
+    let element = exec(&scope, &[], &["sh", "-c", command]);
+    let mut user = scope.start(&["connect", "web"]);
+    user.say("are you there?");
+    assert_eq!(user.hear(), "here");
+    element.signal("TERM");
+    element.log("de-registered");
+    let told = Instant::now();
+    element.signal("TERM");
+    // Its standard error, which processes have, too, has to end for this.
+    assert_eq!(element.wait().0, Some(0));
+    assert!(told.elapsed() < PATIENCE, "a process was still there");
 }
 
 #[test]
