@@ -66,7 +66,7 @@ fn react(
         Action::Send { bytes, .. } if bytes[0] == 5 => {
             cost.requests += 1;
             if script.now < Instant::EPOCH + world.until && !world.elements.is_empty() {
-                let policy = if world.fickle && cost.requests % 2 == 0 {
+                let policy = if world.fickle && cost.requests.is_multiple_of(2) {
                     Policy::LeastUsed { load: 0 }
                 } else {
                     Policy::RoundRobin
