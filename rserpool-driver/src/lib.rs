@@ -4,13 +4,34 @@
 //! Programs use `rserpool-tokio` or `rserpool-async-std`. Those give [`Options`], [`Bound`] and [`Endpoint`] their [`Runtime`],
 //! which is all that a driver for another runtime has to write.
 //!
+//! Applications hold [`Registrar`], [`PoolElement`], [`PoolUser`] and their sessions. Beneath is the machine with its one stream of
+//! [`Events`], and a [`Handle`] for commands.
+//!
 //! # Back-pressure
 //!
-//! Whoever does not take [`Events`] closes the windows of its peers, who then have to wait; nothing is lost. Whoever sends much
-//! waits for [`Handle::writable`] before each message. A peer that takes nothing and is sent to all the same is given up when
-//! 4 MiB wait beside its send buffer: memory is bounded, and no message is left out in silence. The send buffer is 4 MiB for each
-//! association with SCTP over UDP. With kernel SCTP all associations of a port share what the kernel grants (`net.core.wmem_max`);
-//! none is given more than a quarter of it before its peer has acknowledged everything.
+//! **Who does not read.** In each session up to [`Limits::unread`] bytes wait for the application (256 KiB). Then the endpoint takes
+//! nothing more until there is room, which closes the windows of all its peers: SCTP has no other way to stop one of them. So a slow
+//! reader is waited for, and others with it; one that has read nothing for [`Limits::patience`] (3 s) while the endpoint has other
+//! sessions is given up, and told so by [`Ended::Unread`] when it has read what there is. An endpoint with one session waits for ever;
+//! an element's registrar takes it for dead meanwhile (RFC 5352 §3.4), and hears from it again when it reads. Memory is bounded by
+//! sessions × `unread`, and the sessions by `max_sessions` and `max_associations` of the machines' configurations.
+//! Without sessions, whoever does not take [`Events`] closes the windows, too; nothing is lost.
+//!
+//! **Who sends much.** `send` waits as long as messages to the same peer wait for room in its send buffer; peers do not keep each other
+//! waiting. Two that only send and do not read wait for each other: read meanwhile. Beneath, [`Handle::writable`] waits for all peers; a
+//! peer that takes nothing and is sent to without waiting is given up when 4 MiB wait beside its send buffer: memory is bounded, and no
+//! message is left out in silence.
+//!
+//! The send buffer is 4 MiB for each association with SCTP over UDP. With kernel SCTP all associations of a port share what the kernel
+//! grants (`net.core.wmem_max`); none is given more than a quarter of it before its peer has acknowledged everything.
+//!
+//! # Dropped futures and handles
+//!
+//! Every future of the handles can be dropped. `recv`, `next` and `accept` lose nothing: what they would have returned is there for the
+//! next call. A command (`send`, `set_load`, …) was done as a whole or not at all, which the caller cannot tell. `connect` and
+//! `watch` leave nothing behind. Handles share what they hold; the last clone of a session closes it, after what was sent has been
+//! delivered. An endpoint stops when its last handle is gone, sessions included, at `shutdown`, and where the future that runs it is
+//! dropped: then all sessions end with [`Ended::Stopped`].
 #![forbid(unsafe_code)]
 
 extern crate alloc;

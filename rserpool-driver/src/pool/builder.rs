@@ -15,8 +15,8 @@ pub struct Limits {
     /// How many bytes may have come in one session and wait to be read (256 KiB); one message may always. Then all sessions of the
     /// endpoint, and their peers, wait until it is read.
     pub unread: usize,
-    /// How long that may be so (30 s); then the session ends with [`Ended::Unread`](super::Ended::Unread), unless it is the only
-    /// one.
+    /// How long that may be so without anything being read (3 s, less than an element may take for a keep-alive); then the session
+    /// ends with [`Ended::Unread`](super::Ended::Unread), unless it is the only one.
     pub patience: Duration,
     /// How many sessions of an element may wait to be accepted (1,024); more are closed at once.
     pub backlog: usize,
@@ -26,7 +26,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             unread: 256 << 10,
-            patience: Duration::from_secs(30),
+            patience: Duration::from_secs(3),
             backlog: 1024,
         }
     }
@@ -35,6 +35,23 @@ impl Default for Limits {
 /// What a handle is made of: where the endpoint sits, the machine's configuration `C`, and what is kept for the application.
 ///
 /// Everything has a default; what the methods here do not say, [`options`](Self::options) and [`config`](Self::config) do.
+///
+/// ```no_run
+/// # fn example<R: rserpool_driver::Runtime>() -> std::io::Result<()> {
+/// use core::time::Duration;
+/// use rserpool_core::Dialect;
+/// use rserpool_driver::{PoolElement, TransportKind};
+///
+/// let (element, endpoint) = PoolElement::<R>::builder("EchoPool")
+///     .options(|options| {
+///         options.transport = TransportKind::Kernel;
+///         options.multicast = Some(Dialect::Rsplib);
+///     })
+///     .config(|config| config.dialect = Dialect::Rsplib)
+///     .limits(|limits| limits.patience = Duration::from_secs(10))
+///     .start()?;
+/// # let _ = (element, endpoint); Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Builder<R: Runtime, C> {
     pub(super) options: Options<R>,

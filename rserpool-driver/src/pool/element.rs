@@ -1,8 +1,11 @@
 //! A pool element as an application holds it.
 
 use alloc::sync::Arc;
+use core::fmt;
 use core::marker::PhantomData;
 use core::net::IpAddr;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
 use std::io;
 use std::sync::Mutex;
 use std::time::Instant;
@@ -28,6 +31,26 @@ use crate::{Handle, Options, Runtime, Spawn, Stopped, seed};
 /// Where the last clone is dropped without [`shutdown`](Self::shutdown), no more sessions are taken, and the element leaves its
 /// pool if a session keeps it running so long; else it goes without a word, and the registrar notices that its association is
 /// gone.
+///
+/// ```no_run
+/// # async fn example<R: rserpool_driver::Spawn>() -> Result<(), Box<dyn core::error::Error>> {
+/// use rserpool_core::wire::Policy;
+/// use rserpool_driver::PoolElement;
+///
+/// let element = PoolElement::<R>::builder("ComputePool")
+///     .registrar("192.0.2.1:3863".parse()?)
+///     .policy(Policy::LeastUsed { load: 0 })
+///     .port(4000)
+///     .register()
+///     .await?;
+/// while let Some(session) = element.accept().await {
+///     element.set_load(0.4).await?;
+///     let task = session.recv().await?;
+///     session.send(task).await?;
+///     element.set_load(0.0).await?;
+/// }
+/// # Ok(()) }
+/// ```
 pub struct PoolElement<R> {
     inner: Arc<Inner>,
     runtime: PhantomData<fn() -> R>,
@@ -42,13 +65,19 @@ impl<R> Clone for PoolElement<R> {
     }
 }
 
+impl<R> fmt::Debug for PoolElement<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PoolElement").field(&self.inner.id).finish()
+    }
+}
+
 struct Inner {
     handle: Handle<Machine>,
     role: Arc<Served>,
     id: PeId,
     port: u16,
     addresses: Vec<IpAddr>,
-    closing: core::time::Duration,
+    closing: Duration,
 }
 
 /// Where an element stands with its pool.
@@ -72,7 +101,8 @@ pub enum RegisterError {
     /// A registrar refused. It is not asked again until something is corrected (RFC 5352 §3.1).
     #[error("the registrar refused: {}", names(.0))]
     Rejected(Vec<CauseCode>),
-    /// A registrar was found, and MAX-REG-ATTEMPT registrations had no answer (RFC 5352 §3.1).
+    /// A registrar was found, and MAX-REG-ATTEMPT registrations had no answer (RFC 5352 §3.1). An element that has been a member
+    /// goes on trying instead.
     #[error("no registrar answered")]
     NoAnswer,
     /// The element has left its pool meanwhile.
@@ -169,8 +199,8 @@ impl<R: Runtime> PoolElement<R> {
         self.inner.role.membership.borrow().clone()
     }
 
-    /// Waits until it stands otherwise than `known`, and says how. An element that was refused, or had no answer, can
-    /// [`register`](Self::register) again.
+    /// Waits until it stands otherwise than `known`, and says how. An element that was refused can [`register`](Self::register)
+    /// again when what was wrong has been corrected.
     pub async fn membership_changed(&self, known: &Membership) -> Membership {
         let mut membership = self.inner.role.membership.subscribe();
         let changed = membership.wait_for(|state| state != known).await;
@@ -293,6 +323,7 @@ impl<R: Runtime> Builder<R, Config> {
             sessions: Sessions::new(self.limits),
             backlog: Inbox::new(),
             membership: watch::Sender::new(Membership::Out),
+            joined: AtomicBool::new(false),
             policy: Mutex::new(self.config.policy),
         });
         let machine = Machine::new(self.config, seed()?);
@@ -339,6 +370,8 @@ pub(super) struct Served {
     sessions: Sessions<Self>,
     backlog: Inbox<Opened>,
     membership: watch::Sender<Membership>,
+    /// Whether it was a member, and neither left nor was refused since.
+    joined: AtomicBool,
     policy: Mutex<Policy<'static>>,
 }
 
@@ -424,14 +457,25 @@ impl Served {
     }
 
     fn told(&self, event: Event) {
-        self.membership.send_replace(match event {
+        let membership = match event {
             Event::Registered { .. } => Membership::Member,
-            Event::Rejected { causes } => Membership::Failed(RegisterError::Rejected(causes)),
+            // It was one, and stays one if it can: another registrar may answer.
+            Event::RegistrationFailed if self.joined.load(Ordering::Relaxed) => {
+                let register = |element: &mut Machine, now| element.register(now);
+                self.sessions.leave_behind(Box::new(register));
+                Membership::Joining
+            }
             Event::RegistrationFailed => Membership::Failed(RegisterError::NoAnswer),
+            Event::Rejected { causes } => Membership::Failed(RegisterError::Rejected(causes)),
             Event::Deregistered { .. } => Membership::Out,
             Event::Expired => Membership::Joining,
             other => return tracing::debug!(?other, "the element tells"),
-        });
+        };
+        if membership != Membership::Joining {
+            let joined = membership == Membership::Member;
+            self.joined.store(joined, Ordering::Relaxed);
+        }
+        self.membership.send_replace(membership);
     }
 }
 

@@ -120,6 +120,7 @@ impl<T: Weigh> Inbox<T> {
         }
         drop(state);
         if more {
+            // Two may have come before two looked, and one wake-up at most is kept for those who do not wait yet.
             self.arrived.notify_one();
         }
         self.taken.notify_one();

@@ -1,5 +1,6 @@
 //! A registrar as an application holds it.
 
+use core::fmt;
 use core::marker::PhantomData;
 use core::net::SocketAddr;
 use std::io;
@@ -13,6 +14,22 @@ use super::Builder;
 use crate::{Events, Handle, Options, Runtime, Spawn, seed};
 
 /// A registrar (RFC 5352, RFC 5353). It runs as long as a clone of it lives.
+///
+/// ```no_run
+/// # async fn example<R: rserpool_driver::Spawn>() -> Result<(), Box<dyn core::error::Error>> {
+/// use rserpool_driver::Registrar;
+///
+/// let peer = "192.0.2.2:9901".parse()?;
+/// let registrar = Registrar::<R>::builder()
+///     .options(|options| options.local = vec!["192.0.2.1".parse().expect("an address")])
+///     .config(|config| config.peers.push(peer))
+///     .spawn()?;
+/// let mut events = registrar.events();
+/// while let Ok(event) = events.recv().await {
+///     println!("{event:?}");
+/// }
+/// # Ok(()) }
+/// ```
 pub struct Registrar<R> {
     inner: Arc<Inner>,
     runtime: PhantomData<fn() -> R>,
@@ -24,6 +41,12 @@ impl<R> Clone for Registrar<R> {
             inner: self.inner.clone(),
             runtime: PhantomData,
         }
+    }
+}
+
+impl<R> fmt::Debug for Registrar<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Registrar").field(&self.inner.id).finish()
     }
 }
 

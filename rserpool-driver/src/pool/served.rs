@@ -49,6 +49,22 @@ impl Weigh for ElementEvent {
 }
 
 /// A user's session with an element. When the last clone is dropped, it is closed.
+///
+/// ```no_run
+/// # async fn example(session: rserpool_driver::ElementSession) -> Result<(), Box<dyn core::error::Error>> {
+/// let mut line = 0_u32;
+/// loop {
+///     let request = session.recv().await?;
+///     if line == 0 && let Some(cookie) = session.cookie() {
+///         // Another element has failed. What it says came through the user: seal it in production.
+///         line = u32::from_be_bytes(cookie[..].try_into()?);
+///     }
+///     line += 1;
+///     session.send(request).await?;
+///     session.send_cookie(line.to_be_bytes().to_vec()).await?;
+/// }
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct ElementSession(Arc<Inner>);
 

@@ -83,6 +83,30 @@ pub enum RecvError {
 }
 
 /// A conversation with a pool that outlives the element it is held with (RFC 5352 §3.5). When the last clone is dropped, it is closed.
+///
+/// [`ask`](Self::ask) is for questions that each have an answer. With [`send`](Self::send) and [`recv`](Self::recv) the application
+/// decides what becomes of what has no answer when its element fails:
+///
+/// ```no_run
+/// # async fn example(session: rserpool_driver::Session) -> Result<(), Box<dyn core::error::Error>> {
+/// use rserpool_driver::RecvError;
+///
+/// session.send("subscribe").await?;
+/// loop {
+///     match session.recv().await {
+///         Ok(news) => println!("{news:?}"),
+///         Err(RecvError::FailedOver { new, cookie_echoed, .. }) => {
+///             println!("now with {new}");
+///             if !cookie_echoed {
+///                 session.send("subscribe").await?;
+///             }
+///         }
+///         Err(RecvError::Ended(end)) => return Err(end.into()),
+///         Err(error) => println!("{error}"),
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Session(Arc<Inner>);
 

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use core::fmt;
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::io;
@@ -20,6 +21,20 @@ use super::{Builder, Ended, Message, lock};
 use crate::{Handle, Options, Runtime, Spawn, Stopped, seed};
 
 /// A client of pools (RFC 5352 §3.3, §3.5). It runs as long as a clone of it lives, or a session.
+///
+/// ```no_run
+/// # async fn example<R: rserpool_driver::Spawn>() -> Result<(), Box<dyn core::error::Error>> {
+/// use rserpool_driver::PoolUser;
+///
+/// let user = PoolUser::<R>::builder()
+///     .registrar("192.0.2.1:3863".parse()?)
+///     .options(|options| options.local = vec!["192.0.2.7".parse().expect("an address")])
+///     .spawn()?;
+/// let session = user.connect("EchoPool").await?;
+/// println!("{:?}", session.ask("hello").await?);
+/// user.shutdown().await;
+/// # Ok(()) }
+/// ```
 pub struct PoolUser<R> {
     handle: Handle<Machine>,
     role: Arc<Asked>,
@@ -33,6 +48,12 @@ impl<R> Clone for PoolUser<R> {
             role: self.role.clone(),
             runtime: PhantomData,
         }
+    }
+}
+
+impl<R> fmt::Debug for PoolUser<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PoolUser").finish_non_exhaustive()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use core::fmt;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::sync::Mutex;
@@ -28,6 +29,17 @@ pub struct Pool {
 
 /// A stream of what a pool has become. Whoever is slow sees the last state only. It ends when the user has stopped; dropping it ends
 /// the subscription.
+///
+/// ```no_run
+/// # async fn example<R: rserpool_driver::Runtime>(
+/// #     user: rserpool_driver::PoolUser<R>,
+/// # ) -> Result<(), rserpool_driver::WatchError> {
+/// let mut watch = user.watch("EchoPool").await?;
+/// while let Some(pool) = watch.next().await {
+///     println!("{} elements", pool.elements.len());
+/// }
+/// # Ok(()) }
+/// ```
 pub struct Watch {
     /// `None` where it has been seen.
     latest: Arc<Mutex<Option<Pool>>>,
@@ -41,6 +53,12 @@ impl Watch {
     /// What the pool has become since the last call; `None` when the user has stopped. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Pool> {
         core::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Watch").field(&self.pool).finish()
     }
 }
 

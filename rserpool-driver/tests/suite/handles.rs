@@ -1,11 +1,12 @@
 //! Registrar, element and user as an application holds them, over UDP.
 
-mod bad;
+pub(crate) mod bad;
 mod flow;
 mod life;
 
 use core::net::Ipv4Addr;
 use core::pin::pin;
+use std::io;
 
 use futures_lite::future::{or, poll_once};
 use rserpool_core::{element, user};
@@ -17,7 +18,7 @@ use crate::runtime::driver::{
 };
 use crate::runtime::{Runtime, spawn};
 
-const POOL: &str = "EchoPool";
+pub(crate) const POOL: &str = "EchoPool";
 
 /// A scope with its registrar.
 struct Scope {
@@ -28,15 +29,17 @@ struct Scope {
 impl Scope {
     fn new() -> Self {
         let udp_port = free_port(Ipv4Addr::LOCALHOST.into());
-        let (registrar, run) = Registrar::builder()
-            .options(|options| place(options, 1, udp_port))
-            .start()
-            .expect("the ports are free");
-        spawn(run);
         Self {
             udp_port,
-            registrar,
+            registrar: Self::start(udp_port).expect("the ports are free"),
         }
+    }
+
+    fn start(udp_port: u16) -> io::Result<Registrar> {
+        let registrar = Registrar::builder().options(|options| place(options, 1, udp_port));
+        let (registrar, run) = registrar.start()?;
+        spawn(run);
+        Ok(registrar)
     }
 
     /// An element at that host of 127/8.
@@ -64,7 +67,7 @@ fn place(options: &mut Options, host: u8, udp_port: u16) {
 }
 
 /// It is a member when this returns.
-async fn register(builder: Builder<Runtime, element::Config>) -> PoolElement {
+pub(crate) async fn register(builder: Builder<Runtime, element::Config>) -> PoolElement {
     let (element, run) = builder.start().expect("the address is free");
     spawn(run);
     let registered = within_patience(element.register()).await;
@@ -80,7 +83,7 @@ struct Mortal {
 }
 
 impl Mortal {
-    async fn register(builder: Builder<Runtime, element::Config>) -> Self {
+    pub(crate) async fn register(builder: Builder<Runtime, element::Config>) -> Self {
         let (element, run) = builder.start().expect("the address is free");
         let (crash, crashed) = oneshot::channel();
         let (end, gone) = oneshot::channel();
@@ -109,7 +112,7 @@ impl Mortal {
     }
 }
 
-fn start(builder: Builder<Runtime, user::Config>) -> PoolUser {
+pub(crate) fn start(builder: Builder<Runtime, user::Config>) -> PoolUser {
     let (user, run) = builder.start().expect("any port is free");
     spawn(run);
     user

@@ -2,6 +2,7 @@
 //! `RSERPOOL_KERNEL_SCTP=required` is set.
 
 mod flow;
+mod handles;
 mod life;
 mod pool;
 

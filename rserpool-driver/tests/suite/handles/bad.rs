@@ -7,7 +7,9 @@ use rserpool_core::element::PoolElement as Machine;
 use rserpool_core::user::SessionError;
 
 use super::{POOL, Scope, connect, echo, pair, register, start, touch};
-use crate::runtime::driver::{CookieError, Ended, RecvError, Session, SessionEvent};
+use crate::runtime::driver::{
+    CookieError, Ended, PoolElement, PoolUser, RecvError, Session, SessionEvent,
+};
 use crate::runtime::{block_on, sleep, spawn};
 use crate::suite::probe::within_patience;
 
@@ -104,42 +106,43 @@ fn a_flood_from_an_element_is_read_as_fast_as_the_user_can() {
     });
 }
 
+/// One user has a session and does not read it, the other one is not kept waiting.
+pub(crate) async fn keep_nobody_else_waiting(
+    element: PoolElement,
+    sleeper: PoolUser,
+    user: PoolUser,
+) {
+    let (_unread, blocked) = pair(&element, &sleeper).await;
+    let flood = async {
+        // More than the buffers on the way can take together.
+        for number in 0..2_000 {
+            blocked.send(message(number)).await.expect("it is up");
+        }
+        "flood"
+    };
+    let talk = async {
+        // The flood has come to a halt.
+        while touch(element.handle().writable()).await.is_some() {
+            yield_now().await;
+        }
+        let (session, served) = pair(&element, &user).await;
+        spawn(echo(served));
+        for number in 0..20 {
+            let answer = session.ask(number.to_string()).await;
+            assert_eq!(answer.expect("it is up").bytes, number.to_string());
+        }
+        "talk"
+    };
+    assert_eq!(within_patience(or(flood, talk)).await, "talk");
+}
+
 #[test]
 fn a_user_that_reads_nothing_keeps_nobody_else_waiting() {
     block_on(async {
         let scope = Scope::new();
         let element = register(scope.element(2)).await;
         let (sleeper, user) = (start(scope.user()), start(scope.user()));
-        let (_unread, blocked) = pair(&element, &sleeper).await;
-        let flood = async {
-            // More than the buffers on the way can take together.
-            for number in 0..2_000 {
-                blocked.send(message(number)).await.expect("it is up");
-            }
-        };
-        let talk = async {
-            // The flood has come to a halt.
-            while touch(element.handle().writable()).await.is_some() {
-                yield_now().await;
-            }
-            let (session, served) = pair(&element, &user).await;
-            spawn(echo(served));
-            for number in 0..20 {
-                let answer = session.ask(number.to_string()).await;
-                assert_eq!(answer.expect("it is up").bytes, number.to_string());
-            }
-        };
-        let first = or(
-            async {
-                flood.await;
-                "flood"
-            },
-            async {
-                talk.await;
-                "talk"
-            },
-        );
-        assert_eq!(within_patience(first).await, "talk");
+        keep_nobody_else_waiting(element, sleeper, user).await;
     });
 }
 

@@ -1,8 +1,10 @@
 //! Endpoints that come and go.
 
 use core::time::Duration;
+use std::io;
 
-use futures_lite::future::{or, zip};
+use futures_lite::future::{or, yield_now, zip};
+use rserpool_core::ASAP_PORT;
 use rserpool_core::registrar::{Event, Removal};
 use rserpool_core::user::{self, Element, Failover, SessionError, SessionOptions};
 use rserpool_core::wire::Policy;
@@ -10,11 +12,11 @@ use rserpool_core::wire::{CauseCode, PolicyType};
 
 use super::{Mortal, POOL, Scope, connect, echo, pair, register, start};
 use crate::runtime::driver::{
-    ConnectError, Ended, Membership, Pool, RecvError, RegisterError, ResolveError, SessionEvent,
-    SetLoadError, Stopped,
+    ConnectError, Ended, Membership, Options, Pool, RecvError, RegisterError, ResolveError,
+    SessionEvent, SetLoadError, Stopped,
 };
 use crate::runtime::{block_on, spawn};
-use crate::suite::probe::within_patience;
+use crate::suite::probe::{Peer, within_patience};
 
 #[test]
 fn a_session_fails_over_and_hands_its_cookie_on() {
@@ -73,6 +75,29 @@ fn who_asks_has_an_answer_whoever_gives_it() {
         });
         let answer = within_patience(answer).await.expect("it is asked");
         assert_eq!(answer.expect("there is an answer").bytes, "what?");
+    });
+}
+
+#[test]
+fn a_question_between_two_elements_is_asked_once() {
+    block_on(async {
+        let scope = Scope::new();
+        let first = register(scope.element(2)).await;
+        let user = start(scope.user());
+        let (session, _served) = pair(&first, &user).await;
+        within_patience(first.shutdown()).await;
+        let left = async { while session.element().await.is_some() {} };
+        within_patience(left).await;
+        let serve = async {
+            let second = register(scope.element(3)).await;
+            let served = second.accept().await.expect("it runs");
+            spawn(echo(served));
+            second
+        };
+        let (one, _second) = within_patience(zip(session.ask("one"), serve)).await;
+        assert_eq!(one.expect("there is an answer").bytes, "one");
+        let two = within_patience(session.ask("two")).await;
+        assert_eq!(two.expect("there is an answer").bytes, "two");
     });
 }
 
@@ -225,6 +250,40 @@ fn a_refused_element_says_why() {
         assert_eq!(within_patience(element.register()).await, Ok(()));
         let changed = element.membership_changed(&Membership::Joining).await;
         assert_eq!(changed, Membership::Member);
+    });
+}
+
+#[test]
+fn a_member_that_has_no_answer_goes_on_trying() {
+    block_on(async {
+        let scope = Scope::new();
+        let quick = scope.element(2).config(|config| {
+            config.t2_registration = Duration::from_millis(50);
+            config.max_reg_attempt = 0;
+        });
+        let element = register(quick).await;
+        within_patience(scope.registrar.shutdown()).await;
+        // One in its place that says nothing.
+        let mut options = Options::element(ASAP_PORT);
+        super::place(&mut options, 1, scope.udp_port);
+        let mute = Peer::start(&options);
+        let changed = element.membership_changed(&Membership::Member);
+        assert_eq!(within_patience(changed).await, Membership::Joining);
+        mute.handle.stop().await;
+        drop(mute);
+        let again = async {
+            loop {
+                match Scope::start(scope.udp_port) {
+                    Ok(registrar) => break registrar,
+                    // The mute one is about to go.
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::AddrInUse),
+                }
+                yield_now().await;
+            }
+        };
+        let _registrar = within_patience(again).await;
+        let changed = element.membership_changed(&Membership::Joining);
+        assert_eq!(within_patience(changed).await, Membership::Member);
     });
 }
 
