@@ -93,12 +93,16 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// The next message of a session.
-    pub(crate) fn next(&mut self, session: SessionId) -> Bytes {
-        let messages = &mut self.sessions.entry(session).or_default().messages;
-        messages.push(Fate::default());
-        let value = messages.len() as u64 - 1;
-        Number { session, value }.encode()
+    /// The next message of a session; none where so many were sent after the last one that was answered.
+    pub(crate) fn next(&mut self, session: SessionId) -> Option<Bytes> {
+        const MAX_UNANSWERED: u64 = 32;
+        let conversation = self.sessions.entry(session).or_default();
+        let value = conversation.messages.len() as u64;
+        if value > conversation.answered.unwrap_or_default() + MAX_UNANSWERED {
+            return None;
+        }
+        conversation.messages.push(Fate::default());
+        Some(Number { session, value }.encode())
     }
 
     /// An element was killed.
