@@ -1,6 +1,7 @@
 //! What sessions cost: one user and one element, each a process with one thread, and up to 9,990 sessions between them over SCTP over
-//! UDP. For each number of sessions it prints the resident memory of a session at both ends, and the processor time that the user
-//! takes for a question and its answer in one of them. What the transport does beside, for the heartbeats of all, is printed apart.
+//! UDP. For each number of sessions it prints, for both ends, the resident memory of a session and the processor time of a question
+//! and its answer in one of them. What the transport does beside, for the heartbeats of all, is not in the latter: it is printed as the
+//! part of the time that an idle end takes.
 //!
 //! ```text
 //! cargo run --release -p rserpool-tokio --example many_sessions
@@ -39,9 +40,9 @@ fn memory(process: &str) -> Result<f64, Box<dyn Error>> {
     Ok(number.ok_or("no memory is told")?.parse()?)
 }
 
-/// The processor time that this process has taken so far; it has one thread.
-fn processor() -> Result<Duration, Box<dyn Error>> {
-    let times = fs::read_to_string("/proc/thread-self/schedstat")?;
+/// The processor time that a process has taken so far; it has one thread.
+fn processor(process: &str) -> Result<Duration, Box<dyn Error>> {
+    let times = fs::read_to_string(format!("/proc/{process}/schedstat"))?;
     let first = times.split_whitespace().next().ok_or("no time is told")?;
     Ok(Duration::from_nanos(first.parse()?))
 }
@@ -72,15 +73,31 @@ async fn open(user: &PoolUser) -> Result<Session, String> {
         .ok_or("no echo".into())
 }
 
+/// What both ends take while `work` is done, of the processor and of time.
+async fn measure(
+    ends: [&str; 2],
+    work: impl Future<Output = Result<(), Box<dyn Error>>>,
+) -> Result<([Duration; 2], Duration), Box<dyn Error>> {
+    let [user, element] = ends;
+    let (before, began) = ([processor(user)?, processor(element)?], Instant::now());
+    work.await?;
+    let taken = [
+        processor(user)? - before[0],
+        processor(element)? - before[1],
+    ];
+    Ok((taken, began.elapsed()))
+}
+
 async fn user(element: &str) -> Result<(), Box<dyn Error>> {
     let user = PoolUser::builder()
         .options(at(1))
         .options(|options| options.udp_port = 0)
         .registrar("127.0.0.1:3863".parse()?)
         .spawn()?;
+    let ends = ["self", element];
     let mut sessions = vec![open(&user).await?];
-    let start = (memory("self")?, memory(element)?);
-    println!("sessions  KiB each: user  element  \u{b5}s for a question  idle processor");
+    let start = [memory("self")?, memory(element)?];
+    println!("sessions  end         KiB each  \u{b5}s for a question  idle %");
     for number in [10, 100, 1_000, 5_000, 9_990] {
         while sessions.len() < number {
             let batch = BATCH.min(number - sessions.len());
@@ -93,30 +110,28 @@ async fn user(element: &str) -> Result<(), Box<dyn Error>> {
                 sessions.push(session.await??);
             }
         }
-        let each = |now: f64, start: f64| (now - start) / number as f64;
-        let memory = (
-            each(memory("self")?, start.0),
-            each(memory(element)?, start.1),
-        );
-        const PAUSE: Duration = Duration::from_secs(3);
-        let before = processor()?;
-        sleep(PAUSE).await;
-        let idle = (processor()? - before).as_secs_f64() / PAUSE.as_secs_f64();
-        let (before, began) = (processor()?, Instant::now());
-        for question in 0..QUESTIONS {
-            // Another session each time, near and far.
-            let session = &sessions[question as usize * 7_919 % sessions.len()];
-            session.ask("what?").await?;
+        let pause = async {
+            sleep(Duration::from_secs(3)).await;
+            Ok(())
+        };
+        let (idle, pause) = measure(ends, pause).await?;
+        let ask = async {
+            for question in 0..QUESTIONS {
+                // Another session each time, near and far.
+                let session = &sessions[question as usize * 7_919 % sessions.len()];
+                session.ask("what?").await?;
+            }
+            Ok(())
+        };
+        let (busy, time) = measure(ends, ask).await?;
+        for (index, end) in ["user", "element"].into_iter().enumerate() {
+            let each = (memory(ends[index])? - start[index]) / number as f64;
+            let idle = idle[index].as_secs_f64() / pause.as_secs_f64();
+            let cost = busy[index].saturating_sub(time.mul_f64(idle)) / QUESTIONS;
+            let micros = cost.as_secs_f64() * 1e6;
+            let idle = idle * 100.0;
+            println!("{number:8}  {end:10}  {each:8.1}  {micros:17.1}  {idle:6.1}");
         }
-        let beside = began.elapsed().mul_f64(idle);
-        let cost = (processor()? - before).saturating_sub(beside) / QUESTIONS;
-        println!(
-            "{number:8}  {:14.1}  {:7.1}  {:17.1}  {:12.1} %",
-            memory.0,
-            memory.1,
-            cost.as_secs_f64() * 1e6,
-            idle * 100.0,
-        );
     }
     Ok(())
 }

@@ -31,7 +31,10 @@ impl Element {
         address: Ipv4Addr,
         ledger: Arc<Mutex<Ledger>>,
     ) -> Result<Self, Failure> {
-        let bound = scope.place(Options::element(PORT), address).bind()?;
+        let mut options = scope.place(Options::element(PORT), address);
+        // All that sessions may have on the way: what a transport holds back goes with it, acknowledged and unread.
+        options.event_capacity = 1 << 16;
+        let bound = options.bind()?;
         let transport = TransportBuf::sctp(PORT, &[address.into()]);
         let mut config = element::Config::new(POOL.into(), transport, Policy::RoundRobin);
         config.hunt.registrars = vec![Scope::HOME];

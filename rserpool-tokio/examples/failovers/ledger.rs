@@ -51,6 +51,8 @@ struct Conversation {
     complete: usize,
     /// The highest number that was answered: the session has its cookie, which came before.
     answered: Option<u64>,
+    /// The last one that was sent before the present element was found: its answer may never come.
+    abandoned: Option<u64>,
     /// The element whose loss is not made good, and whether another one has taken its place.
     lost: Option<PeId>,
     replaced: bool,
@@ -93,12 +95,17 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// The next message of a session.
-    pub(crate) fn next(&mut self, session: SessionId) -> Bytes {
-        let messages = &mut self.sessions.entry(session).or_default().messages;
-        messages.push(Fate::default());
-        let value = messages.len() as u64 - 1;
-        Number { session, value }.encode()
+    /// The next message of a session; none where too many wait for their answer at the element.
+    pub(crate) fn next(&mut self, session: SessionId) -> Option<Bytes> {
+        const MAX_UNANSWERED: u64 = 32;
+        let conversation = self.sessions.entry(session).or_default();
+        let value = conversation.messages.len() as u64;
+        let heard = conversation.answered.max(conversation.abandoned);
+        if value > heard.unwrap_or_default() + MAX_UNANSWERED {
+            return None;
+        }
+        conversation.messages.push(Fate::default());
+        Some(Number { session, value }.encode())
     }
 
     /// An element was killed.
@@ -163,6 +170,11 @@ impl Ledger {
             } => {
                 let conversation = self.sessions.entry(session).or_default();
                 conversation.replaced = true;
+                conversation.abandoned = conversation
+                    .messages
+                    .len()
+                    .checked_sub(1)
+                    .map(|last| last as u64);
                 if conversation.answered.is_some() && !cookie_echoed {
                     self.lost_cookies += 1;
                 }

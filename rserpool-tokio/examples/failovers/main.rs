@@ -33,6 +33,8 @@ use rserpool_core::user::{self, PoolUser, SessionId, SessionOptions};
 use rserpool_core::{ASAP_PORT, PeId, Ppid, Rng};
 use rserpool_tokio::{Events, Handle, Options, TransportKind, seed};
 
+use tokio::time::MissedTickBehavior;
+
 use element::Element;
 use ledger::Ledger;
 
@@ -138,12 +140,12 @@ impl Run {
         Ok(())
     }
 
-    /// Each session sends its next number.
+    /// Each session sends its next number, unless it has too many on the way.
     async fn send(&self) -> Result<(), Failure> {
         let messages: Vec<(SessionId, Bytes)> = {
             let mut ledger = self.ledger.lock().map_err(|_| "poisoned")?;
-            let next = |id: &SessionId| (*id, ledger.next(*id));
-            self.sessions.iter().map(next).collect()
+            let next = |id: &SessionId| Some((*id, ledger.next(*id)?));
+            self.sessions.iter().filter_map(next).collect()
         };
         let send = |user: &mut PoolUser, _| {
             for (session, bytes) in messages {
@@ -171,6 +173,7 @@ impl Run {
     /// Sends and kills until there have been enough fail-overs, and then lets everything be answered.
     async fn run(&mut self, mut events: Events<user::Event>) -> Result<(), Failure> {
         let mut pace = tokio::time::interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut kill = Instant::now() + self.arguments.interval;
         let mut end = None;
         loop {
@@ -192,8 +195,11 @@ impl Run {
                 ledger.close();
                 end = Some(Instant::now() + PATIENCE);
             }
-            if end.is_some_and(|end| ledger.is_settled() || Instant::now() > end) {
+            if end.is_some() && ledger.is_settled() {
                 return Ok(());
+            }
+            if end.is_some_and(|end| Instant::now() > end) {
+                return Err(format!("not all was answered in time: {ledger}").into());
             }
         }
     }
