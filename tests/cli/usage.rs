@@ -3,7 +3,7 @@
 use crate::harness::run;
 
 /// Arguments, and what the line says.
-const MISTAKES: [(&[&str], &str); 32] = [
+const MISTAKES: [(&[&str], &str); 33] = [
     (&[], "rserpool: say what to do: registrar, element, resolve"),
     (&["regsitrar"], "unrecognized subcommand 'regsitrar'"),
     (&["--verbose"], "unexpected argument '--verbose'"),
@@ -36,7 +36,7 @@ const MISTAKES: [(&[&str], &str); 32] = [
     (&["element", "--echo"], "not provided: --pool <NAME>"),
     (
         &["element", "--pool", "p"],
-        "not provided: <--echo|--discard|--daytime|--pingpong|--forward <HOST:PORT>|--exec <CMD>...>",
+        "not provided: <--echo|--discard|--daytime|--pingpong|--forward <HOST:PORT>|--exec <CMD>...|--tcp <PORT>>",
     ),
     (
         &["element", "--pool", "p", "--echo", "--daytime"],
@@ -113,6 +113,10 @@ const MISTAKES: [(&[&str], &str); 32] = [
     (
         &["element", "--pool", "p", "--exec", "no-such-program"],
         "there is no program no-such-program to execute",
+    ),
+    (
+        &["element", "--pool", "p", "--tcp", "0"],
+        "0 is not in 1..=65535",
     ),
     (&["demo", "now"], "unexpected argument 'now'"),
 ];
