@@ -61,6 +61,14 @@ pub(crate) struct Outgoing {
     pub(crate) bytes: Bytes,
 }
 
+impl Outgoing {
+    /// What it costs to hold it, in bytes: many short ones cost more than they say.
+    fn cost(&self) -> usize {
+        const OVERHEAD: usize = 128;
+        OVERHEAD + self.bytes.len()
+    }
+}
+
 /// The transport of one endpoint. Its TCP connections are known by their names.
 pub(crate) struct Transport<R: Runtime> {
     sctp: Sctp<R>,

@@ -35,6 +35,8 @@ struct Port<R: Runtime> {
     inbox: Inbox,
     /// Whether the socket had nothing more when it was read last.
     empty: bool,
+    /// The association whose end is held back.
+    lost: Option<Lost>,
     /// Associations with something to send, in order.
     ready: VecDeque<AssocId>,
     /// Those that the socket had no room for.
@@ -77,8 +79,6 @@ pub(crate) struct Kernel<R: Runtime> {
     open: BTreeMap<AssocId, Association>,
     /// The addresses that each attempt was asked for with.
     asked: HashMap<KernelName, Vec<SocketAddr>>,
-    /// Those whose end is not told yet.
-    lost: BTreeMap<KernelName, Lost>,
     arrivals: VecDeque<Arrival>,
     /// How many messages wait, in all.
     queued: usize,
@@ -108,7 +108,6 @@ impl<R: Runtime> Kernel<R> {
             names: HashMap::new(),
             open: BTreeMap::new(),
             asked: HashMap::new(),
-            lost: BTreeMap::new(),
             arrivals: VecDeque::new(),
             queued: 0,
             relieved: 0,
@@ -228,7 +227,7 @@ impl<R: Runtime> Kernel<R> {
             // The end that follows says so.
             return true;
         }
-        if known.outbound.bytes + length > MAX_HELD {
+        if known.outbound.cost + message.cost() > MAX_HELD {
             tracing::warn!(remote = ?known.remote, "the peer takes no messages; giving it up");
             self.abort(association);
             return false;
@@ -309,14 +308,17 @@ impl<R: Runtime> Kernel<R> {
             if let Some(arrival) = self.arrivals.pop_front() {
                 return Some(arrival);
             }
-            let Some(&index) = self.heard.front() else {
-                self.tell_ends();
-                return self.arrivals.pop_front();
-            };
+            let index = *self.heard.front()?;
             match self.ports[index].inbox.next() {
-                Some(received) => self.translate(index, received),
+                Some(received) => {
+                    self.tell_end(index, Some(&received));
+                    self.translate(index, received);
+                }
                 None => {
                     self.heard.pop_front();
+                    if self.ports[index].empty {
+                        self.tell_end(index, None);
+                    }
                 }
             }
         }
@@ -418,11 +420,18 @@ impl<R: Runtime> Kernel<R> {
     /// An association has ended, or did not come up.
     fn down(&mut self, name: KernelName, end: End) {
         self.calls_failed(name);
-        if let Some((association, unsent)) = self.forget(name) {
+        let Some(association) = self.names.remove(&name) else {
+            return;
+        };
+        if let Some(mut known) = self.open.remove(&association) {
+            for asked in known.asked {
+                self.calls.remove(&(asked, name.0));
+            }
+            let unsent = known.outbound.take();
             self.give_back(association, unsent);
-            self.arrivals
-                .push_back(Arrival::Disconnected { association, end });
         }
+        self.arrivals
+            .push_back(Arrival::Disconnected { association, end });
     }
 
     fn calls_failed(&mut self, name: KernelName) {
@@ -430,16 +439,6 @@ impl<R: Runtime> Kernel<R> {
             self.calls.remove(&(remote, name.0));
             self.arrivals.push_back(Arrival::ConnectFailed { remote });
         }
-    }
-
-    /// Gives the name of an association that has ended, and what waits for it.
-    fn forget(&mut self, name: KernelName) -> Option<(AssocId, VecDeque<Outgoing>)> {
-        let association = self.names.remove(&name)?;
-        let mut known = self.open.remove(&association)?;
-        for asked in known.asked {
-            self.calls.remove(&(asked, name.0));
-        }
-        Some((association, known.outbound.take()))
     }
 
     pub(super) async fn ready(&mut self, room: bool) -> io::Result<()> {
@@ -486,6 +485,7 @@ impl<R: Runtime> Port<R> {
             share: (socket.send_buffer()? / SHARE).max(MAX_MESSAGE_SIZE),
             inbox: Inbox::new(MAX_MESSAGE_SIZE),
             empty: true,
+            lost: None,
             socket: Arc::new(R::Sctp::watch(socket)?),
             ready: VecDeque::new(),
             full: Vec::new(),

@@ -18,14 +18,14 @@ use crate::{Interest, MAX_MESSAGE_SIZE, Options, Runtime, UdpSocket, Watched};
 #[derive(Default)]
 struct Held {
     messages: VecDeque<Outgoing>,
-    bytes: usize,
+    cost: usize,
     /// Whether the association shall close when they are sent.
     closing: bool,
 }
 
 impl Held {
     fn push(&mut self, message: Outgoing) {
-        self.bytes += message.bytes.len();
+        self.cost += message.cost();
         self.messages.push_back(message);
     }
 }
@@ -153,7 +153,7 @@ impl<R: Runtime> Udp<R> {
             return false;
         };
         if let Some(held) = self.held.get_mut(&association) {
-            if held.bytes + message.bytes.len() > MAX_HELD {
+            if held.cost + message.cost() > MAX_HELD {
                 tracing::warn!(?remote, "the peer takes no messages; giving it up");
                 self.abort(now, association);
                 return false;
@@ -200,7 +200,7 @@ impl<R: Runtime> Udp<R> {
         };
         while let Some(message) = held.messages.pop_front() {
             match write(&mut self.stack, now, *id, &message) {
-                Ok(()) => held.bytes -= message.bytes.len(),
+                Ok(()) => held.cost -= message.cost(),
                 Err(SendError::BufferFull | SendError::Closing | SendError::UnknownAssociation) => {
                     held.messages.push_front(message);
                     self.held.insert(association, held);

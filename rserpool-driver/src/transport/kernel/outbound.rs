@@ -22,7 +22,8 @@ pub(super) const SHARE: usize = 4;
 #[derive(Default)]
 pub(super) struct Outbound {
     messages: VecDeque<Outgoing>,
-    pub(super) bytes: usize,
+    /// What they cost.
+    pub(super) cost: usize,
     /// What the kernel has been given since it told that everything was acknowledged.
     given: usize,
     /// Whether it has been asked to tell.
@@ -31,12 +32,14 @@ pub(super) struct Outbound {
     listed: bool,
     /// Whether the association shall close when everything is sent; nothing more is taken.
     pub(super) closing: bool,
+    /// Whether the kernel takes nothing more: what waits comes back with the end.
+    pub(super) ended: bool,
 }
 
 impl Outbound {
     /// Adds a message; says whether its port must be told.
     pub(super) fn push(&mut self, message: Outgoing) -> bool {
-        self.bytes += message.bytes.len();
+        self.cost += message.cost();
         self.messages.push_back(message);
         // One that waits for its peer is told when that is over.
         self.messages.len() == 1 && self.list()
@@ -46,13 +49,17 @@ impl Outbound {
         !core::mem::replace(&mut self.listed, true)
     }
 
+    fn takes_more(&self, share: usize) -> bool {
+        self.given < share && !self.ended
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
     /// Takes everything.
     pub(super) fn take(&mut self) -> VecDeque<Outgoing> {
-        self.bytes = 0;
+        self.cost = 0;
         core::mem::take(&mut self.messages)
     }
 }
@@ -118,10 +125,10 @@ impl<R: Runtime> Kernel<R> {
             };
             let (outbound, name) = (&mut known.outbound, known.name);
             while batch.len() < Socket::BATCH
-                && outbound.given < port.share
+                && outbound.takes_more(port.share)
                 && let Some(message) = outbound.messages.pop_front()
             {
-                outbound.bytes -= message.bytes.len();
+                outbound.cost -= message.cost();
                 outbound.given += message.bytes.len();
                 self.queued -= 1;
                 batch.push(Next {
@@ -134,7 +141,7 @@ impl<R: Runtime> Kernel<R> {
                 });
             }
             self.relieved += u64::from(outbound.is_empty());
-            let more = !outbound.is_empty() && outbound.given < port.share;
+            let more = !outbound.is_empty() && outbound.takes_more(port.share);
             outbound.listed = more;
             if more {
                 port.ready.push_front(association);
@@ -179,11 +186,16 @@ impl<R: Runtime> Kernel<R> {
         }
     }
 
-    /// Where the association is about to end, the end that follows says so.
+    /// Where the association is about to end, the message comes back with the end.
     fn on_failed(&mut self, failed: Next, error: &io::Error) {
         let association = failed.association;
         tracing::debug!(?association, %error, "message not sent");
-        if error.kind() != io::ErrorKind::BrokenPipe {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            if let Some(known) = self.open.get_mut(&association) {
+                known.outbound.ended = true;
+            }
+            self.put_back(failed, None);
+        } else {
             self.arrivals.push_back(Arrival::SendFailed {
                 association,
                 message: failed.message,
@@ -200,7 +212,7 @@ impl<R: Runtime> Kernel<R> {
         let length = unsent.message.bytes.len();
         outbound.given -= length.min(outbound.given);
         outbound.asked &= !unsent.ask;
-        outbound.bytes += length;
+        outbound.cost += unsent.message.cost();
         outbound.messages.push_front(unsent.message);
         self.queued += 1;
         if full == Some(unsent.association) {
