@@ -76,7 +76,8 @@ impl PoolUser {
         self.seek(now, id);
     }
 
-    /// Connects to the next element out of the cache, or asks a registrar first.
+    /// Connects to the next element out of the cache, or asks a registrar first. Where there is none, what is known of the pool is
+    /// used, however old, while it is asked for (RFC 5352 §3.3 C3).
     pub(super) fn seek(&mut self, now: Instant, id: SessionId) {
         let Some(session) = self.sessions.get(&id) else {
             return;
@@ -87,7 +88,8 @@ impl PoolUser {
         let pool_handle = session.pool_handle.clone();
         let stale = self.config.stale_cache_value;
         let fresh = self.cache.fresh(now, &pool_handle, stale).is_some();
-        if !fresh || !self.connect_next(now, id) {
+        let connects = (fresh || self.home().is_none()) && self.connect_next(now, id);
+        if !fresh || !connects {
             self.request(now, &pool_handle, Asker::Session(id));
         }
     }
@@ -175,7 +177,7 @@ impl PoolUser {
         let failure = SessionError::Unresolved(error.clone());
         if *error == ResolveError::InvalidHandle {
             self.fail(id, failure);
-        } else {
+        } else if *error != ResolveError::Timeout || !self.connect_next(now, id) {
             self.pause(now, id, failure);
         }
     }

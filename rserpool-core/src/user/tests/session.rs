@@ -46,6 +46,38 @@ fn the_user_selects_by_the_policy_of_the_pool() {
 }
 
 #[test]
+fn without_a_registrar_what_is_known_of_a_pool_is_used_however_old() {
+    // RFC 5352 §3.3 C3
+    let stale = |script: &mut Script| {
+        script.answer(Some(Policy::RoundRobin), &[1]);
+        script.now = script.now + Duration::from_secs(31);
+        script.actions();
+    };
+    let mut script = Script::new(|_| {});
+    script.user.resolve(script.now, &pool());
+    script.connected(HOME, registrar(1));
+    stale(&mut script);
+    // A registrar is asked anew, and another one where it is mute; in the end nobody has answered.
+    script.user.open(script.now, &pool()).expect("room");
+    let begin = script.now;
+    while !script.actions().contains(&connect(server(1))) {
+        script.wait();
+    }
+    assert_eq!(script.now.duration_since(begin), Duration::from_secs(45));
+    // Where it is known that there is none, nobody waits; the pool is asked for beside it.
+    let mut script = Script::new(|_| {});
+    script.user.resolve(script.now, &pool());
+    script.connected(HOME, registrar(1));
+    stale(&mut script);
+    script.disconnected(HOME, End::Lost);
+    script.actions();
+    script.user.open(script.now, &pool()).expect("room");
+    assert_eq!(script.actions(), [connect(server(1))]);
+    script.connected(2, registrar(2));
+    assert_eq!(sent(&script.actions()), [(2, 5)]);
+}
+
+#[test]
 fn messages_wait_for_the_element_and_go_in_order() {
     // RFC 5352 §6.5.1
     let (mut script, session) = Script::session(|config| config.max_session_queue = 8);
