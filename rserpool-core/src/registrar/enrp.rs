@@ -239,6 +239,9 @@ impl Registrar {
         if registered.outcome.is_change() {
             self.touch(registered.key);
         }
+        if home != Some(element.home_id) {
+            self.leave_unmarked(element.home_id, registered.key);
+        }
         match home {
             Some(home) if home == self.id => self.let_go(registered.key),
             Some(home) if home != element.home_id => self.unmark(home, registered.key),
