@@ -8,8 +8,7 @@
 //!  WRR              windows in a cycle, by their deadline     k + log n        log n
 //!  RAND             array, shuffled as far as it is read      k                1
 //!  WRAND, RLU       arrays by the size of the weight          k on average     1
-//!  PRIO, LU, PLU    circular lists with a head, by rank       k                log n
-//!  LUD              a heap by rank and turn                   k log n          log n
+//!  PRIO LU LUD PLU  circular lists with a head, by rank       k (LUD k log n)  log n
 //! ```
 //!
 //! Members are any small value; a [`Seat`] says where one sits, and the caller keeps it beside the member.
@@ -30,8 +29,6 @@
 //! assert_eq!(selector.remove(busy), Some("busy"));
 //! ```
 
-mod degrading;
-mod heap;
 mod random;
 mod ranked;
 mod round_robin;
@@ -44,9 +41,8 @@ use alloc::vec::Vec;
 
 use crate::rng::Rng;
 use crate::wire::{Policy, PolicyType};
-use degrading::Degrading;
 use random::Random;
-use ranked::Ranked;
+use ranked::{Rank, Ranked};
 use round_robin::RoundRobin;
 use weighted_random::WeightedRandom;
 use weighted_round_robin::WeightedRoundRobin;
@@ -71,7 +67,6 @@ enum Order<M> {
     Random(Random<M>),
     WeightedRandom(WeightedRandom<M>),
     Ranked(Ranked<M>),
-    Degrading(Degrading<M>),
 }
 
 impl<M: Copy> Selector<M> {
@@ -86,10 +81,10 @@ impl<M: Copy> Selector<M> {
             PolicyType::WEIGHTED_RANDOM | PolicyType::RANDOMIZED_LEAST_USED => {
                 Order::WeightedRandom(WeightedRandom::new())
             }
-            PolicyType::PRIORITY | PolicyType::LEAST_USED | PolicyType::PRIORITY_LEAST_USED => {
-                Order::Ranked(Ranked::new())
-            }
-            PolicyType::LEAST_USED_DEGRADATION => Order::Degrading(Degrading::new()),
+            PolicyType::PRIORITY
+            | PolicyType::LEAST_USED
+            | PolicyType::LEAST_USED_DEGRADATION
+            | PolicyType::PRIORITY_LEAST_USED => Order::Ranked(Ranked::new()),
             _ => return None,
         };
         Some(Self { policy_type, order })
@@ -108,7 +103,6 @@ impl<M: Copy> Selector<M> {
             Order::Random(order) => order.len(),
             Order::WeightedRandom(order) => order.len(),
             Order::Ranked(order) => order.len(),
-            Order::Degrading(order) => order.len(),
         }
     }
 
@@ -129,7 +123,6 @@ impl<M: Copy> Selector<M> {
             }
             (Order::WeightedRandom(order), Terms::Weight(weight)) => order.insert(member, weight),
             (Order::Ranked(order), Terms::Rank(rank)) => order.insert(member, rank),
-            (Order::Degrading(order), Terms::Load(load)) => order.insert(member, load),
             _ => return None,
         };
         seat.map(Seat)
@@ -150,7 +143,6 @@ impl<M: Copy> Selector<M> {
             }
             (Order::WeightedRandom(order), Terms::Weight(weight)) => order.update(seat.0, weight),
             (Order::Ranked(order), Terms::Rank(rank)) => order.update(seat.0, rank),
-            (Order::Degrading(order), Terms::Load(load)) => order.update(seat.0, load),
             _ => false,
         }
     }
@@ -163,7 +155,6 @@ impl<M: Copy> Selector<M> {
             Order::Random(order) => order.remove(seat.0),
             Order::WeightedRandom(order) => order.remove(seat.0),
             Order::Ranked(order) => order.remove(seat.0),
-            Order::Degrading(order) => order.remove(seat.0),
         }
     }
 
@@ -176,7 +167,6 @@ impl<M: Copy> Selector<M> {
             Order::Random(order) => order.select(rng, items, selected),
             Order::WeightedRandom(order) => order.select(rng, items, selected),
             Order::Ranked(order) => order.select(items, selected),
-            Order::Degrading(order) => order.select(items, selected),
         }
     }
 
@@ -192,9 +182,7 @@ impl<M: Copy> Selector<M> {
 enum Terms {
     Equal,
     Weight(u32),
-    Rank(u64),
-    /// A load and its degradation.
-    Load((u32, u32)),
+    Rank(Rank),
 }
 
 impl Terms {
@@ -207,19 +195,19 @@ impl Terms {
             // RFC 5356 §5.4.2
             Policy::RandomizedLeastUsed { load } => Self::Weight(u32::MAX - load),
             // RFC 5356 §4.5.2: the highest priority is the lowest rank.
-            Policy::Priority { priority } => Self::Rank((u32::MAX - priority).into()),
+            Policy::Priority { priority } => Self::Rank(Rank::fixed((u32::MAX - priority).into())),
             // RFC 5356 §5.1.2
-            Policy::LeastUsed { load } => Self::Rank(load.into()),
+            Policy::LeastUsed { load } => Self::Rank(Rank::fixed(load.into())),
             // RFC 5356 §5.2.2
             Policy::LeastUsedDegradation {
                 load,
                 load_degradation,
-            } => Self::Load((load, load_degradation)),
+            } => Self::Rank(Rank::degrading(load, load_degradation)),
             // RFC 5356 §5.3.2
             Policy::PriorityLeastUsed {
                 load,
                 load_degradation,
-            } => Self::Rank(u64::from(load) + u64::from(load_degradation)),
+            } => Self::Rank(Rank::fixed(u64::from(load) + u64::from(load_degradation))),
             Policy::Other { .. } => return None,
         })
     }
@@ -259,10 +247,6 @@ mod tests {
             Policy::Random,
             Policy::WeightedRandom { weight: 1 },
             Policy::Priority { priority: 1 },
-            Policy::LeastUsedDegradation {
-                load: 1,
-                load_degradation: 1,
-            },
         ];
         for policy in policies {
             let mut selector = Selector::new(policy.policy_type()).unwrap();
