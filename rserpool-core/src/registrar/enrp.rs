@@ -277,15 +277,9 @@ impl Registrar {
         let Some(bytes) = self.update_bytes(action, key) else {
             return;
         };
-        let ids: alloc::vec::Vec<_> = self
-            .scope
-            .servers
-            .iter()
-            .filter(|(_, server)| server.association.is_some())
-            .map(|(id, _)| *id)
-            .collect();
-        for id in ids {
-            self.send_bytes(id, bytes.clone());
+        let servers = self.scope.servers.values();
+        for association in servers.filter_map(|server| server.association) {
+            self.actions.send(association, Ppid::ENRP, 0, bytes.clone());
         }
     }
 
