@@ -61,6 +61,7 @@ mod dialect;
 pub mod element;
 mod faults;
 pub mod handlespace;
+mod hashed;
 mod hunt;
 mod ids;
 mod machine;

@@ -13,9 +13,9 @@
 use alloc::vec::Vec;
 use core::hash::{BuildHasher, Hash};
 
-use hashbrown::HashTable;
 use rustc_hash::FxBuildHasher;
 
+use crate::hashed::Hashed;
 use crate::time::Instant;
 
 /// A set of deadlines. Setting, cancelling and taking are O(log n); equal deadlines come in the order of their keys.
@@ -23,7 +23,7 @@ use crate::time::Instant;
 /// Where keys have parts that a peer chooses, the number of them must be bounded: hashes can be foreseen.
 #[derive(Debug)]
 pub struct Timers<K> {
-    places: HashTable<u32>,
+    places: Hashed<u32>,
     slots: Vec<Slot<K>>,
     free: Vec<u32>,
     queue: Vec<Entry>,
@@ -47,7 +47,7 @@ impl<K: Ord + Hash + Copy> Timers<K> {
     /// A set without deadlines.
     pub const fn new() -> Self {
         Self {
-            places: HashTable::new(),
+            places: Hashed::new(),
             slots: Vec::new(),
             free: Vec::new(),
             queue: Vec::new(),
@@ -68,10 +68,9 @@ impl<K: Ord + Hash + Copy> Timers<K> {
     pub fn cancel(&mut self, key: K) {
         let slots = &self.slots;
         let is_key = |slot: &u32| slots[*slot as usize].key == key;
-        let Ok(entry) = self.places.find_entry(hash(key), is_key) else {
+        let Some(slot) = self.places.remove(hash(key), is_key) else {
             return;
         };
-        let (slot, _) = entry.remove();
         let position = self.slots[slot as usize].position as usize;
         self.free.push(slot);
         if let Some(last) = self.queue.pop()
@@ -130,7 +129,7 @@ impl<K: Ord + Hash + Copy> Timers<K> {
         });
         let slots = &self.slots;
         self.places
-            .insert_unique(hash(key), index, |slot| hash(slots[*slot as usize].key));
+            .insert(hash(key), index, |slot| hash(slots[*slot as usize].key));
         index
     }
 

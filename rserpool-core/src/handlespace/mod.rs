@@ -56,8 +56,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::ops::Bound;
 
-use hashbrown::HashTable;
-
+use crate::hashed::Hashed;
 use crate::ids::{PeId, PoolHandle, ServerId};
 use crate::planted::{Bug, planted};
 use crate::policy::Seat;
@@ -97,12 +96,12 @@ impl Default for Limits {
 /// Pools and their elements.
 #[derive(Debug)]
 pub struct Handlespace {
-    pools: HashTable<Box<Pool>>,
+    pools: Hashed<Box<Pool>>,
     names: BTreeSet<PoolHandle>,
     /// Elements, and where each sits in its pool's selector.
     elements: Slab<Element, Seat>,
     /// Where an element is in the slab, by pool handle and identifier.
-    index: HashTable<u32>,
+    index: Hashed<u32>,
     hash_key: HashKey,
     owners: Owners,
     limits: Limits,
@@ -113,10 +112,10 @@ impl Handlespace {
     /// An empty handlespace. `rng` decides what the random policies select.
     pub fn new(mut rng: Rng, limits: Limits) -> Self {
         Self {
-            pools: HashTable::new(),
+            pools: Hashed::new(),
             names: BTreeSet::new(),
             elements: Slab::new(),
-            index: HashTable::new(),
+            index: Hashed::new(),
             hash_key: rng.hash_key(),
             owners: Owners::default(),
             limits,
@@ -152,15 +151,12 @@ impl Handlespace {
         let hash = self.hash_key.hash(handle);
         let place = self.hash_key.extend(hash, element.id.0);
         let is_it = |index: &u32| *index == key.index();
-        if let Ok(entry) = self.index.find_entry(place, is_it) {
-            entry.remove();
-        }
-        if let Ok(mut entry) = self.pools.find_entry(hash, |pool| pool.is_named(handle)) {
-            let pool = entry.get_mut();
+        self.index.remove(place, is_it);
+        if let Some(pool) = self.pools.find_mut(hash, |pool| pool.is_named(handle)) {
             pool.selector.remove(seat);
             self.owners.remove(element.home, pool, element.id);
             if pool.len() == 0 {
-                entry.remove();
+                self.pools.remove(hash, |pool| pool.is_named(handle));
                 self.names.remove(&element.pool);
             }
         }
@@ -337,13 +333,12 @@ impl Handlespace {
         let pool = Pool::new(hash, handle, element, policy);
         let pool = pool.ok_or(RegisterError::UnsupportedPolicy)?;
         let name = pool.handle.clone();
-        self.pools
-            .insert_unique(hash, Box::new(pool), |pool| pool.hash);
+        self.pools.insert(hash, Box::new(pool), |pool| pool.hash);
         let joined = self.join(hash, handle, element, policy);
         if joined.is_ok() {
             self.names.insert(name);
-        } else if let Ok(entry) = self.pools.find_entry(hash, |pool| pool.is_named(handle)) {
-            entry.remove();
+        } else {
+            self.pools.remove(hash, |pool| pool.is_named(handle));
         }
         joined
     }
@@ -377,7 +372,7 @@ impl Handlespace {
         self.elements.insert(element, seat);
         let place = hash_key.extend(hash, id.0);
         let elements = &self.elements;
-        self.index.insert_unique(place, key.index(), |index| {
+        self.index.insert(place, key.index(), |index| {
             elements.at(*index).map_or(0, |element| {
                 hash_key.extend(hash_key.hash(element.pool.as_bytes()), element.id.0)
             })

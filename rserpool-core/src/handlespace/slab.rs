@@ -13,8 +13,8 @@ pub struct ElementKey {
 }
 
 impl ElementKey {
-    /// The place of the element, as [`Slab::key_at`] takes it.
-    pub(super) const fn index(self) -> u32 {
+    /// The place of the element, as [`Slab::key_at`] takes it; not that of another one as long as it is there.
+    pub(crate) const fn index(self) -> u32 {
         self.index
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct Ranked<M> {
     seats: Seats<Standing<M>>,
     /// The heads of the classes.
     classes: Ordered<u64, u32>,
+    /// Whether anybody's rank ever grew with selections.
+    degrading: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -76,6 +78,7 @@ impl<M: Copy> Ranked<M> {
         Self {
             seats: Seats::new(),
             classes: Ordered::new(),
+            degrading: false,
         }
     }
 
@@ -84,6 +87,7 @@ impl<M: Copy> Ranked<M> {
     }
 
     pub(super) fn insert(&mut self, member: M, rank: Rank) -> Option<u32> {
+        self.degrading |= rank.step > 0;
         let standing = Standing {
             member,
             rank,
@@ -98,6 +102,7 @@ impl<M: Copy> Ranked<M> {
     }
 
     pub(super) fn update(&mut self, seat: u32, rank: Rank) -> bool {
+        self.degrading |= rank.step > 0;
         self.change(seat, |standing| {
             standing.rank = rank;
             standing.selections = 0;
@@ -112,6 +117,33 @@ impl<M: Copy> Ranked<M> {
     }
 
     pub(super) fn select(&mut self, items: usize, selected: &mut Vec<M>) {
+        if self.degrading {
+            return self.select_and_raise(items, selected);
+        }
+        let mut left = items;
+        let seats = &self.seats;
+        self.classes.visit(|head| {
+            let first = *head;
+            let mut at = first;
+            while left > 0
+                && let Some(standing) = seats.get(at)
+            {
+                left -= 1;
+                selected.push(standing.member);
+                if at == first {
+                    *head = standing.next;
+                }
+                at = standing.next;
+                if at == first {
+                    return ControlFlow::Continue(());
+                }
+            }
+            ControlFlow::Break(())
+        });
+    }
+
+    /// The same where a selection moves members to other classes.
+    fn select_and_raise(&mut self, items: usize, selected: &mut Vec<M>) {
         // What is selected moves on in the order in which it is selected. That begins with the first one whose rank changes.
         let mut later: SmallVec<[(u32, bool); 8]> = SmallVec::new();
         let mut left = items;

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::limits::Budget;
 use super::{Event, Peer, Registrar, Removal};
@@ -193,10 +194,11 @@ impl Registrar {
             return Err(Refusal::new(CauseCode::UNSPECIFIED));
         };
         check_addresses(peer, &element.user_transport)?;
-        self.check_unique(association, peer, pool_handle, element.id)?;
-        self.check_room(peer, pool_handle, element.id)?;
+        let known = self.handlespace.find(pool_handle, element.id);
+        self.check_unique(association, peer, known)?;
+        self.check_room(peer, known)?;
         // Rule 4: the address that the registration came from is the element's ASAP transport.
-        let addresses: Vec<_> = peer.remote.iter().map(|remote| remote.ip()).collect();
+        let addresses: SmallVec<[_; 4]> = peer.remote.iter().map(|remote| remote.ip()).collect();
         let asap_transport = SctpTransport {
             port: peer.remote.first().map_or(0, |remote| remote.port()),
             transport_use: TransportUse::DATA_ONLY,
@@ -247,12 +249,9 @@ impl Registrar {
         &self,
         association: AssocId,
         peer: &Peer,
-        pool_handle: &[u8],
-        id: PeId,
+        known: Option<ElementKey>,
     ) -> Result<(), Refusal> {
-        let holder = self
-            .handlespace
-            .find(pool_handle, id)
+        let holder = known
             .and_then(|key| self.watches.get(&key))
             .and_then(|watch| watch.association)
             .filter(|holder| *holder != association)
@@ -271,9 +270,8 @@ impl Registrar {
     }
 
     /// Bounds what the end of one association can cause.
-    fn check_room(&self, peer: &Peer, pool_handle: &[u8], id: PeId) -> Result<(), Refusal> {
-        let key = self.handlespace.find(pool_handle, id);
-        let there = key.is_some_and(|key| peer.elements.contains(&key));
+    fn check_room(&self, peer: &Peer, known: Option<ElementKey>) -> Result<(), Refusal> {
+        let there = known.is_some_and(|key| peer.elements.contains(&key));
         if !there && peer.elements.len() >= self.config.max_association_elements {
             return Err(Refusal::new(CauseCode::LACK_OF_RESOURCES));
         }
@@ -452,7 +450,7 @@ impl Registrar {
     ) -> Option<Bytes> {
         let first = self.handlespace.get(*selected.first()?)?;
         let dialect = self.config.dialect;
-        let elements: smallvec::SmallVec<[PoolElement<'_>; 8]> = selected
+        let elements: SmallVec<[PoolElement<'_>; 8]> = selected
             .iter()
             .filter_map(|key| self.handlespace.get(*key))
             .map(|element| element.to_wire(dialect.life_to_wire(element.life), false))

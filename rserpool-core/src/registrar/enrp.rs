@@ -239,6 +239,9 @@ impl Registrar {
         if registered.outcome.is_change() {
             self.touch(registered.key);
         }
+        if home != Some(element.home_id) {
+            self.leave_unmarked(element.home_id, registered.key);
+        }
         match home {
             Some(home) if home == self.id => self.let_go(registered.key),
             Some(home) if home != element.home_id => self.unmark(home, registered.key),
@@ -274,15 +277,9 @@ impl Registrar {
         let Some(bytes) = self.update_bytes(action, key) else {
             return;
         };
-        let ids: alloc::vec::Vec<_> = self
-            .scope
-            .servers
-            .iter()
-            .filter(|(_, server)| server.association.is_some())
-            .map(|(id, _)| *id)
-            .collect();
-        for id in ids {
-            self.send_bytes(id, bytes.clone());
+        let servers = self.scope.servers.values();
+        for association in servers.filter_map(|server| server.association) {
+            self.actions.send(association, Ppid::ENRP, 0, bytes.clone());
         }
     }
 

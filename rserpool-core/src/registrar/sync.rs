@@ -4,7 +4,6 @@
 //! A table comes in pages. The one who fetches asks for each page and waits MAX-TIME-NO-RESPONSE for it; the one who serves
 //! remembers the last element that it sent, for as long.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use smallvec::SmallVec;
@@ -22,11 +21,44 @@ use crate::wire::{List, PoolElement};
 pub(super) struct Download {
     /// Only the peer's own elements (W), or all.
     own_only: bool,
-    /// The peer's elements that have not been seen in the table yet (RFC 5353 §3.6.3 step 1).
-    marked: BTreeSet<ElementKey>,
+    marks: Marks,
     received: usize,
     /// Whether the last page has come: those that are still marked go, one at a time.
     complete: bool,
+    /// How far that has come.
+    swept: Option<(PoolHandle, PeId)>,
+}
+
+/// The peer's elements that have not been seen in the table yet (RFC 5353 §3.6.3 step 1). To begin with these are all that it
+/// owns, so that what is kept is the others: a bit for each place in the handlespace.
+#[derive(Debug, Default)]
+struct Marks {
+    cleared: Vec<u64>,
+    /// How many are marked.
+    left: usize,
+}
+
+impl Marks {
+    /// Clears the mark of an element that is the peer's, or is about to be. Whether it had one, if the peer owned it.
+    fn clear(&mut self, key: ElementKey) -> bool {
+        let (word, bit) = Self::place(key);
+        if self.cleared.len() <= word {
+            self.cleared.resize(word + 1, 0);
+        }
+        let marked = self.is_marked(key);
+        self.cleared[word] |= bit;
+        marked
+    }
+
+    /// Whether an element that the peer owns has a mark.
+    fn is_marked(&self, key: ElementKey) -> bool {
+        let (word, bit) = Self::place(key);
+        self.cleared.get(word).is_none_or(|word| word & bit == 0)
+    }
+
+    fn place(key: ElementKey) -> (usize, u64) {
+        (key.index() as usize / 64, 1 << (key.index() % 64))
+    }
 }
 
 /// A table that a peer is fetching.
@@ -43,16 +75,16 @@ impl Registrar {
         let Some(server) = server.filter(|server| server.download.is_none()) else {
             return;
         };
-        let marked = if own_only {
-            self.handlespace.owned_by(id).collect()
-        } else {
-            BTreeSet::new()
-        };
+        let mut marks = Marks::default();
+        if own_only {
+            marks.left = self.handlespace.owned_count(id);
+        }
         server.download = Some(Download {
             own_only,
-            marked,
+            marks,
             received: 0,
             complete: false,
+            swept: None,
         });
         self.counters.downloads += 1;
         self.request_page(now, id, own_only);
@@ -77,12 +109,35 @@ impl Registrar {
         }
     }
 
-    /// An element has gone or has a new home: it is none of the marked ones any more.
+    /// An element of the peer was seen, or has gone, or has a new home: it is none of the marked ones any more.
     pub(super) fn unmark(&mut self, id: ServerId, key: ElementKey) {
-        if let Some(server) = self.scope.servers.get_mut(&id)
-            && let Some(download) = &mut server.download
+        if let Some(marks) = self.marks_of(id)
+            && marks.clear(key)
         {
-            download.marked.remove(&key);
+            marks.left = marks.left.saturating_sub(1);
+        }
+    }
+
+    /// An element has become the peer's, and was none of the marked ones.
+    pub(super) fn leave_unmarked(&mut self, id: ServerId, key: ElementKey) {
+        if let Some(marks) = self.marks_of(id) {
+            marks.clear(key);
+        }
+    }
+
+    fn marks_of(&mut self, id: ServerId) -> Option<&mut Marks> {
+        let download = self.scope.servers.get_mut(&id)?.download.as_mut()?;
+        download.own_only.then_some(&mut download.marks)
+    }
+
+    /// Gives an element another owner.
+    pub(super) fn set_home(&mut self, key: ElementKey, home: ServerId) {
+        if let Some(before) = self.handlespace.get(key).map(|element| element.home)
+            && before != home
+        {
+            self.unmark(before, key);
+            self.leave_unmarked(home, key);
+            self.handlespace.set_home(key, home);
         }
     }
 
@@ -164,16 +219,31 @@ impl Registrar {
         let Some(download) = server.download.as_mut().filter(|one| one.complete) else {
             return self.stop_download(now, id);
         };
-        let Some(key) = download.marked.pop_first() else {
+        const LOOKED_AT: usize = 32;
+        let after = download.swept.as_ref();
+        let after = after.map(|(pool, id)| (pool.as_bytes(), *id));
+        let (mut last, mut marked) = (None, None);
+        for key in self.handlespace.owned_after(id, after).take(LOOKED_AT) {
+            last = Some(key);
+            if download.marks.is_marked(key) {
+                marked = last;
+                break;
+            }
+        }
+        let last = last.filter(|_| download.marks.left > 0);
+        let Some(last) = last.and_then(|key| self.handlespace.get(key)) else {
             server.download = None;
             return;
         };
+        download.swept = Some((last.pool.clone(), last.id));
         self.timers.set(Timer::Download(id), now);
-        let element = self.handlespace.get(key);
-        if element.is_some_and(|element| element.home == id) && !planted(Bug::GhostsStay) {
-            self.tell_gone(key);
-            self.touch(key);
-            self.handlespace.deregister(key);
+        if let Some(key) = marked {
+            self.unmark(id, key);
+            if !planted(Bug::GhostsStay) {
+                self.tell_gone(key);
+                self.touch(key);
+                self.handlespace.deregister(key);
+            }
         }
     }
 

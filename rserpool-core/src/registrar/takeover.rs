@@ -147,7 +147,7 @@ impl Registrar {
         let next = self.handlespace.owned_by(from).next();
         match next {
             Some(key) => {
-                self.handlespace.set_home(key, to);
+                self.set_home(key, to);
                 self.touch(key);
                 if to == self.id && !planted(Bug::ClaimsNotAsked) {
                     self.claim(now, key);

@@ -311,7 +311,7 @@ impl Registrar {
     /// An element that a rival calls its own is no longer one's own.
     fn yield_to(&mut self, rival: ServerId, key: ElementKey) {
         self.let_go(key);
-        self.handlespace.set_home(key, rival);
+        self.set_home(key, rival);
         self.touch(key);
         self.expect_news(rival);
     }

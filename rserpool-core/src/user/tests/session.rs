@@ -73,7 +73,7 @@ fn without_a_registrar_what_is_known_of_a_pool_is_used_however_old() {
     script.actions();
     script.user.open(script.now, &pool()).expect("room");
     assert_eq!(script.actions(), [connect(server(1))]);
-    script.connected(2, registrar(2));
+    script.connected(2, registrar(1));
     assert_eq!(sent(&script.actions()), [(2, 5)]);
 }
 
