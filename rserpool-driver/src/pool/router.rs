@@ -1,7 +1,7 @@
 //! From one stream of events to many sessions.
 //!
 //! Where the inbox of a session is full, nothing more is taken until there is room in it: the windows of all peers close. One
-//! that is not read for [`Limits::patience`] while others wait is given up.
+//! that is not read for [`Limits::patience`] while anybody else waits is given up.
 
 use alloc::sync::Arc;
 use core::hash::Hash;
@@ -33,6 +33,9 @@ pub(super) trait Role: Send + Sync + Sized + 'static {
 
     /// Ends a session.
     fn close(machine: &mut Self::Machine, id: Self::Id);
+
+    /// Whether anybody waits for events that are for no session.
+    fn is_awaited(&self) -> bool;
 
     /// The endpoint has stopped.
     fn stopped(&self);
@@ -90,7 +93,7 @@ impl<Ro: Role> Sessions<Ro> {
         self.left_behind.notify_one();
     }
 
-    /// Whether anybody waits where one session does not read.
+    /// Whether other sessions wait where one does not read.
     fn are_several(&self) -> bool {
         lock(&self.inboxes).len() > 1
     }
@@ -170,7 +173,7 @@ impl<Ro: Role> Router<Ro> {
                     self.stalled = self.stalled.take().and_then(|stalled| deliver(sessions, stalled));
                 }
                 () = alarm.wait(until) => {
-                    self.stalled = self.stalled.take().and_then(|stalled| give_up(sessions, stalled));
+                    self.stalled = self.stalled.take().and_then(|stalled| give_up(&*self.role, stalled));
                 }
             }
         }
@@ -222,12 +225,13 @@ fn deliver<Ro: Role>(sessions: &Sessions<Ro>, stalled: Stalled<Ro>) -> Option<St
 }
 
 /// Gives a session up that is not read, unless nobody else waits, or the alarm was for another one.
-fn give_up<Ro: Role>(sessions: &Sessions<Ro>, mut stalled: Stalled<Ro>) -> Option<Stalled<Ro>> {
+fn give_up<Ro: Role>(role: &Ro, mut stalled: Stalled<Ro>) -> Option<Stalled<Ro>> {
+    let sessions = role.sessions();
     let now = Instant::now();
     if now < stalled.until {
         return Some(stalled);
     }
-    if !sessions.are_several() {
+    if !role.is_awaited() && !sessions.are_several() {
         stalled.until = now + sessions.limits.patience;
         return Some(stalled);
     }
