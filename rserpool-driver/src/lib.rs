@@ -11,9 +11,9 @@
 //!
 //! **Who does not read.** In each session up to [`Limits::unread`] bytes wait for the application (256 KiB). Then the endpoint takes
 //! nothing more until there is room, which closes the windows of all its peers: SCTP has no other way to stop one of them. So a slow
-//! reader is waited for, and others with it; one that has read nothing for [`Limits::patience`] (3 s) while the endpoint has other
-//! sessions is given up, and told so by [`Ended::Unread`] when it has read what there is. An endpoint with one session waits for ever;
-//! an element's registrar takes it for dead meanwhile (RFC 5352 §3.4), and hears from it again when it reads. Memory is bounded by
+//! reader is waited for, and others with it; one that has read nothing for [`Limits::patience`] (3 s) is given up, and told so by
+//! [`Ended::Unread`] when it has read what there is: at an element always, because its registrar takes an element that does not answer
+//! for dead (RFC 5352 §3.4); at a user where there are other sessions, or pools to resolve or to watch. Memory is bounded by
 //! sessions × `unread`, and the sessions by `max_sessions` and `max_associations` of the machines' configurations.
 //! Without sessions, whoever does not take [`Events`] closes the windows, too; nothing is lost.
 //!

@@ -4,16 +4,29 @@ use core::future::poll_fn;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::io;
+use std::time::Instant;
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
+use crate::runtime::Alarm;
 use crate::{Runtime, TcpStream};
 
-/// Connects to an element of a pool, or to whoever else is there. A peer that dies without a word is noticed within seconds, as with
-/// SCTP. With tokio, it must be called within the runtime.
+/// How long a peer may say nothing to what it is sent.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connects to an element of a pool, or to whoever else is there; that may take 5 s. On Linux, a peer that dies without a word is
+/// noticed within about a minute, and one that lives and takes nothing of what it is sent for so long is given up: nobody can tell them
+/// apart. With tokio, it must be called within the runtime.
 pub async fn connect_tcp<R: Runtime>(remote: SocketAddr) -> io::Result<R::Tcp> {
-    let stream = R::Tcp::watch(call(remote, None)?)?;
-    poll_fn(|context| stream.poll_connected(context)).await?;
+    let stream = call(remote, None)?;
+    #[cfg(target_os = "linux")]
+    SockRef::from(&stream).set_tcp_user_timeout(Some(Duration::from_secs(60)))?;
+    let stream = R::Tcp::watch(stream)?;
+    let mut alarm = Alarm::<R>::new();
+    tokio::select! {
+        result = poll_fn(|context| stream.poll_connected(context)) => result?,
+        () = alarm.wait(Some(Instant::now() + PATIENCE)) => return Err(io::ErrorKind::TimedOut.into()),
+    }
     Ok(stream)
 }
 
@@ -73,6 +86,6 @@ fn tune(socket: &Socket) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     let keepalive = keepalive.with_retries(3);
     #[cfg(target_os = "linux")]
-    socket.set_tcp_user_timeout(Some(Duration::from_secs(5)))?;
+    socket.set_tcp_user_timeout(Some(PATIENCE))?;
     socket.set_tcp_keepalive(&keepalive)
 }

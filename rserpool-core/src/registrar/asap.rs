@@ -325,7 +325,7 @@ impl Registrar {
     }
 
     /// RFC 5352 §3.2. An unknown element is gone already. De-registration by proxy is not allowed (RFC 5352 §2.2.2): it must come on
-    /// the element's own association, or from one of its addresses.
+    /// the element's own association, or from one of its addresses; over TCP it is refused whomever it is about (RFC 5352 §2.1).
     fn on_deregistration(
         &mut self,
         now: Instant,
@@ -335,7 +335,9 @@ impl Registrar {
     ) {
         let key = self.handlespace.find(pool_handle, pe_id);
         let anybody = planted(Bug::DeregistrationByAnybody);
-        if !anybody && key.is_some_and(|key| !self.speaks_for(association, key)) {
+        let foreign =
+            association.is_tcp() || key.is_some_and(|key| !self.speaks_for(association, key));
+        if !anybody && foreign {
             if !self.admits(now, association, Budget::Errors) {
                 return;
             }

@@ -158,8 +158,16 @@ impl Registrar {
         pool_handle: &[u8],
         pe_id: PeId,
     ) {
+        // RFC 5352 §2.1: over TCP there are no elements.
+        if association.is_tcp() {
+            self.counters.unexpected += 1;
+            return;
+        }
         let found = self.handlespace.find(pool_handle, pe_id);
-        if found.is_none() && pool_handle.len() <= self.config.max_pool_handle {
+        if found.is_none()
+            && pool_handle.len() <= self.config.max_pool_handle
+            && self.admits(now, association, Budget::Errors)
+        {
             self.send_notice(association, pool_handle, pe_id);
         }
         let key = found

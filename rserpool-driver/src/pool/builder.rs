@@ -16,7 +16,8 @@ pub struct Limits {
     /// endpoint, and their peers, wait until it is read.
     pub unread: usize,
     /// How long that may be so without anything being read (3 s, less than an element may take for a keep-alive); then the session
-    /// ends with [`Ended::Unread`](super::Ended::Unread), unless it is the only one.
+    /// ends with [`Ended::Unread`](super::Ended::Unread). At an element that holds for the only session, too, because its registrar
+    /// waits. The only session of a user is waited for without end, unless its application resolves or watches a pool.
     pub patience: Duration,
     /// How many sessions of an element may wait to be accepted (1,024); more are closed at once.
     pub backlog: usize,

@@ -438,6 +438,11 @@ impl Role for Served {
         element.close(association);
     }
 
+    /// Its registrar waits, always: an element that does not answer is taken for dead (RFC 5352 §3.4).
+    fn is_awaited(&self) -> bool {
+        true
+    }
+
     fn stopped(&self) {
         self.backlog.end(Ended::Stopped);
         let error = RegisterError::from(Stopped);

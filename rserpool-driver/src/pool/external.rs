@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::io;
 use std::sync::Mutex;
 
@@ -11,6 +12,7 @@ use rserpool_core::{End, Instant, PeId};
 
 use super::session::{Session, SessionEvent};
 use super::{Ended, lock};
+use crate::Runtime;
 
 /// A session, and the connection that it has by a socket `S`.
 pub(super) struct External<S> {
@@ -78,15 +80,21 @@ impl<S> External<S> {
     }
 
     /// Connects to whatever element is selected, until one answers. A future that is dropped can be made anew.
-    pub(super) async fn attach<F>(&mut self, connect: impl Fn(SocketAddr) -> F) -> Result<(), Ended>
+    pub(super) async fn attach<R: Runtime, F>(
+        &mut self,
+        connect: impl Fn(SocketAddr) -> F,
+    ) -> Result<(), Ended>
     where
         F: Future<Output = io::Result<S>>,
     {
+        /// Before another attempt where this host had no means for one.
+        const PAUSE: Duration = Duration::from_millis(100);
+        let pause = || R::timer(std::time::Instant::now() + PAUSE);
         loop {
             let selected = self.selected;
             let attempt = async {
                 match selected {
-                    Some((element, remote)) => (element, connect(remote).await),
+                    Some((element, remote)) => (element, persist(|| connect(remote), pause).await),
                     None => core::future::pending().await,
                 }
             };
@@ -138,10 +146,77 @@ impl<S> External<S> {
     }
 }
 
+/// Connects. The element is not to blame where this host has no means to: then it is tried again, as long as the machine waits.
+async fn persist<S, F, P>(connect: impl Fn() -> F, pause: impl Fn() -> P) -> io::Result<S>
+where
+    F: Future<Output = io::Result<S>>,
+    P: Future<Output = ()>,
+{
+    loop {
+        match connect().await {
+            Err(error) if is_shortage(&error) => {
+                tracing::debug!(%error, "cannot try to connect");
+                pause().await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Whether this host lacks something: descriptors, memory, or ports.
+fn is_shortage(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    if let Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS) = error.raw_os_error() {
+        return true;
+    }
+    matches!(
+        error.kind(),
+        io::ErrorKind::OutOfMemory | io::ErrorKind::AddrNotAvailable
+    )
+}
+
 /// Where an element serves that has one address.
 fn remote(transport: &Transport<'_>) -> Option<SocketAddr> {
     Some(SocketAddr::new(
         transport.addresses().next()?,
         transport.port()?,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use core::cell::Cell;
+    use core::future::ready;
+    use core::pin::pin;
+    use core::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn where_this_host_has_no_means_to_connect_it_tries_again() {
+        #[cfg(unix)]
+        let shortage = || io::Error::from_raw_os_error(libc::EMFILE);
+        #[cfg(not(unix))]
+        let shortage = || io::Error::from(io::ErrorKind::AddrNotAvailable);
+        let (attempts, pauses) = (Cell::new(0), Cell::new(0));
+        let connect = || {
+            attempts.set(attempts.get() + 1);
+            ready(match attempts.get() {
+                1 | 2 => Err(shortage()),
+                3 => Err(io::ErrorKind::AddrNotAvailable.into()),
+                _ => Err::<(), _>(io::ErrorKind::ConnectionRefused.into()),
+            })
+        };
+        let pause = || {
+            pauses.set(pauses.get() + 1);
+            ready(())
+        };
+        let mut context = Context::from_waker(Waker::noop());
+        let attempt = pin!(persist(connect, pause));
+        let Poll::Ready(Err(refused)) = attempt.poll(&mut context) else {
+            panic!("the element has refused");
+        };
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!((attempts.get(), pauses.get()), (4, 3));
+    }
 }

@@ -104,7 +104,7 @@ pub enum Ended {
     /// No element of the pool is left to go on with.
     #[error(transparent)]
     Failed(#[from] SessionError),
-    /// The application did not read it, and other sessions had to wait for that: see [`Limits::patience`].
+    /// The application did not read it, and others had to wait for that: see [`Limits::patience`].
     #[error("the session was not read for too long")]
     Unread,
     /// The endpoint has stopped.

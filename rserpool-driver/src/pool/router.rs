@@ -1,7 +1,7 @@
 //! From one stream of events to many sessions.
 //!
 //! Where the inbox of a session is full, nothing more is taken until there is room in it: the windows of all peers close. One
-//! that is not read for [`Limits::patience`] while others wait is given up.
+//! that is not read for [`Limits::patience`] while anybody else waits is given up.
 
 use alloc::sync::Arc;
 use core::hash::Hash;
@@ -33,6 +33,9 @@ pub(super) trait Role: Send + Sync + Sized + 'static {
 
     /// Ends a session.
     fn close(machine: &mut Self::Machine, id: Self::Id);
+
+    /// Whether anybody waits for events that are for no session.
+    fn is_awaited(&self) -> bool;
 
     /// The endpoint has stopped.
     fn stopped(&self);
@@ -90,7 +93,7 @@ impl<Ro: Role> Sessions<Ro> {
         self.left_behind.notify_one();
     }
 
-    /// Whether anybody waits where one session does not read.
+    /// Whether other sessions wait where one does not read.
     fn are_several(&self) -> bool {
         lock(&self.inboxes).len() > 1
     }
@@ -111,11 +114,16 @@ impl<Ro: Role> Sessions<Ro> {
     }
 }
 
-/// A session whose inbox is full, and what is for it.
-struct Stalled<Ro: Role> {
+/// What is for a session.
+struct Parcel<Ro: Role> {
     id: Ro::Id,
     inbox: Arc<Inbox<Ro::Item>>,
     item: Ro::Item,
+}
+
+/// What is for a session whose inbox is full.
+struct Stalled<Ro: Role> {
+    parcel: Parcel<Ro>,
     until: Instant,
 }
 
@@ -156,7 +164,7 @@ impl<Ro: Role> Router<Ro> {
             let until = self.stalled.as_ref().map(|stalled| stalled.until);
             let room = async {
                 match &self.stalled {
-                    Some(stalled) => stalled.inbox.taken().await,
+                    Some(stalled) => stalled.parcel.inbox.taken().await,
                     None => core::future::pending().await,
                 }
             };
@@ -167,10 +175,10 @@ impl<Ro: Role> Router<Ro> {
                 },
                 () = sessions.left_behind.notified() => sessions.tidy_up(&self.handle).await,
                 () = room => {
-                    self.stalled = self.stalled.take().and_then(|stalled| deliver(sessions, stalled));
+                    self.stalled = self.stalled.take().and_then(|stalled| deliver(sessions, stalled.parcel));
                 }
                 () = alarm.wait(until) => {
-                    self.stalled = self.stalled.take().and_then(|stalled| give_up(sessions, stalled));
+                    self.stalled = self.stalled.take().and_then(|stalled| give_up(&*self.role, stalled));
                 }
             }
         }
@@ -181,14 +189,14 @@ impl<Ro: Role> Router<Ro> {
 impl<Ro: Role> Drop for Router<Ro> {
     fn drop(&mut self) {
         let sessions = self.role.sessions();
-        let mut last = self.stalled.take();
+        let mut last = self.stalled.take().map(|stalled| stalled.parcel);
         loop {
-            if let Some(Stalled { inbox, item, .. }) = last {
+            if let Some(Parcel { inbox, item, .. }) = last {
                 // There is no limit.
                 let _ = inbox.push(item, usize::MAX);
             }
             match self.events.try_recv() {
-                Ok(event) => last = stalled(&*self.role, event),
+                Ok(event) => last = parcel(&*self.role, event),
                 Err(_) => break,
             }
         }
@@ -201,37 +209,108 @@ impl<Ro: Role> Drop for Router<Ro> {
 }
 
 /// What an event is for a session, if it is for one.
-fn stalled<Ro: Role>(role: &Ro, event: <Ro::Machine as Machine>::Event) -> Option<Stalled<Ro>> {
+fn parcel<Ro: Role>(role: &Ro, event: <Ro::Machine as Machine>::Event) -> Option<Parcel<Ro>> {
     let (id, item) = role.take(event)?;
-    Some(Stalled {
+    Some(Parcel {
         id,
         inbox: role.sessions().inbox(id)?,
         item,
-        until: Instant::now() + role.sessions().limits.patience,
     })
 }
 
 fn take<Ro: Role>(role: &Ro, event: <Ro::Machine as Machine>::Event) -> Option<Stalled<Ro>> {
-    deliver(role.sessions(), stalled(role, event)?)
+    deliver(role.sessions(), parcel(role, event)?)
 }
 
-/// Puts it into the inbox; returned is what has no room.
-fn deliver<Ro: Role>(sessions: &Sessions<Ro>, stalled: Stalled<Ro>) -> Option<Stalled<Ro>> {
-    let result = stalled.inbox.push(stalled.item, sessions.limits.unread);
-    result.err().map(|item| Stalled { item, ..stalled })
+/// Puts it into the inbox; returned is what has no room, although something may just have been read.
+fn deliver<Ro: Role>(sessions: &Sessions<Ro>, parcel: Parcel<Ro>) -> Option<Stalled<Ro>> {
+    let result = parcel.inbox.push(parcel.item, sessions.limits.unread);
+    result.err().map(|item| Stalled {
+        parcel: Parcel { item, ..parcel },
+        until: Instant::now() + sessions.limits.patience,
+    })
 }
 
 /// Gives a session up that is not read, unless nobody else waits, or the alarm was for another one.
-fn give_up<Ro: Role>(sessions: &Sessions<Ro>, mut stalled: Stalled<Ro>) -> Option<Stalled<Ro>> {
+fn give_up<Ro: Role>(role: &Ro, mut stalled: Stalled<Ro>) -> Option<Stalled<Ro>> {
+    let sessions = role.sessions();
     let now = Instant::now();
     if now < stalled.until {
         return Some(stalled);
     }
-    if !sessions.are_several() {
+    if !role.is_awaited() && !sessions.are_several() {
         stalled.until = now + sessions.limits.patience;
         return Some(stalled);
     }
     tracing::warn!("a session is not read while others wait; giving it up");
-    sessions.close(stalled.id, Ended::Unread);
+    sessions.close(stalled.parcel.id, Ended::Unread);
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use rserpool_core::user::{Event, PoolUser};
+
+    use super::*;
+
+    struct Nobody(Sessions<Self>);
+
+    impl Weigh for u8 {
+        fn weight(&self) -> usize {
+            usize::from(*self)
+        }
+    }
+
+    impl Role for Nobody {
+        type Machine = PoolUser;
+        type Id = u8;
+        type Item = u8;
+
+        fn sessions(&self) -> &Sessions<Self> {
+            &self.0
+        }
+
+        fn take(&self, _: Event) -> Option<(u8, u8)> {
+            None
+        }
+
+        fn close(_: &mut PoolUser, _: u8) {}
+
+        fn is_awaited(&self) -> bool {
+            true
+        }
+
+        fn stopped(&self) {}
+    }
+
+    #[test]
+    fn who_reads_too_little_for_what_waits_is_given_all_the_time_again() {
+        const LIMIT: usize = 10;
+        let limits = Limits {
+            unread: LIMIT,
+            ..Limits::default()
+        };
+        let role = Nobody(Sessions::new(limits));
+        let inbox = role.0.open(7);
+        for _ in 0..LIMIT {
+            assert_eq!(inbox.push(1, LIMIT), Ok(()));
+        }
+        let past = Instant::now();
+        let parcel = Parcel {
+            id: 7,
+            inbox: inbox.clone(),
+            item: 5,
+        };
+        assert_eq!(inbox.take(), Some(Ok(1)));
+        let stalled = deliver(&role.0, parcel).expect("there is no room");
+        let stalled = give_up(&role, stalled).expect("something was read");
+        assert_eq!(inbox.open(), Ok(()));
+        assert!(stalled.until >= past + limits.patience);
+        let stalled = Stalled {
+            until: past,
+            ..stalled
+        };
+        assert!(give_up(&role, stalled).is_none());
+        assert_eq!(inbox.open(), Err(Ended::Unread));
+    }
 }

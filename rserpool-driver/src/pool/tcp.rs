@@ -25,7 +25,7 @@ impl<R: Runtime> TcpSession<R> {
     /// Waits until the session has its first element.
     pub(super) async fn connect(session: Session) -> Result<Self, Ended> {
         let mut external = External::new(session);
-        external.attach(connect_tcp::<R>).await?;
+        external.attach::<R, _>(connect_tcp::<R>).await?;
         Ok(Self(external))
     }
 
@@ -38,7 +38,7 @@ impl<R: Runtime> TcpSession<R> {
     /// for one. A future that is dropped leaves the session without a connection; call it again.
     pub async fn reconnect(&mut self) -> Result<(), Ended> {
         self.0.leave().await?;
-        self.0.attach(connect_tcp::<R>).await
+        self.0.attach::<R, _>(connect_tcp::<R>).await
     }
 
     fn settle<T>(&mut self, result: io::Result<T>) -> Poll<io::Result<T>> {

@@ -22,7 +22,7 @@ impl<R: Runtime> UdpSession<R> {
     /// Waits until the session has its first element.
     pub(super) async fn connect(session: Session) -> Result<Self, Ended> {
         let mut external = External::new(session);
-        external.attach(open::<R>).await?;
+        external.attach::<R, _>(open::<R>).await?;
         Ok(Self(external))
     }
 
@@ -35,7 +35,7 @@ impl<R: Runtime> UdpSession<R> {
     /// that is dropped leaves the session without an element; call it again.
     pub async fn reconnect(&mut self) -> Result<(), Ended> {
         self.0.leave().await?;
-        self.0.attach(open::<R>).await
+        self.0.attach::<R, _>(open::<R>).await
     }
 
     /// Sends a datagram; one that is too long is an error, and the element stays.

@@ -288,6 +288,11 @@ impl Resolutions {
         waiting.push(sender);
     }
 
+    fn is_awaited(&self) -> bool {
+        let asked = lock(&self.0);
+        asked.values().flatten().any(|sender| !sender.is_closed())
+    }
+
     fn answer(&self, pool: &PoolHandle, answer: &Answer) {
         let waiting = lock(&self.0).remove(pool);
         for sender in waiting.into_iter().flatten() {
@@ -376,6 +381,10 @@ impl Role for Asked {
 
     fn close(user: &mut Machine, session: SessionId) {
         user.close(session);
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.asked.is_awaited() || self.watches.are_some()
     }
 
     fn stopped(&self) {

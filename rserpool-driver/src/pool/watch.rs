@@ -167,6 +167,10 @@ impl Watches {
         }
     }
 
+    pub(super) fn are_some(&self) -> bool {
+        !lock(&self.pools).is_empty()
+    }
+
     /// Nobody is told anything any more.
     pub(super) fn end(&self) {
         lock(&self.pools).clear();

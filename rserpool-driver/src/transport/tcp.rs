@@ -221,7 +221,7 @@ impl<R: Runtime> Tcp<R> {
         };
         known.connection.state = State::Draining;
         known.connection.unread = false;
-        if known.connection.waiting() == 0 {
+        if known.connection.is_drained() {
             self.end(association, End::Closed);
         }
     }
@@ -307,6 +307,7 @@ impl<R: Runtime> Tcp<R> {
         let connection = &mut known.connection;
         match connection.poll_message() {
             Ok(Some(bytes)) => {
+                let takes = connection.waiting() == 0;
                 self.unread.insert(association);
                 self.arrivals.push_back(Arrival::Message {
                     association,
@@ -314,7 +315,10 @@ impl<R: Runtime> Tcp<R> {
                     stream: 0,
                     bytes,
                 });
-                self.forgive(association);
+                // It may still owe to take what it is sent.
+                if takes {
+                    self.forgive(association);
+                }
             }
             Ok(None) if connection.ended && connection.is_cut_off() => {
                 self.end(association, End::Lost);
@@ -351,6 +355,9 @@ impl<R: Runtime> Tcp<R> {
         let Some(known) = self.connections.get_mut(&association) else {
             return;
         };
+        if known.connection.is_drained() {
+            return self.end(association, End::Closed);
+        }
         if known.connection.waiting() > 0 {
             self.blocked.insert(association);
         } else if self.blocked.remove(&association) {
@@ -438,7 +445,6 @@ impl<R: Runtime> Tcp<R> {
             }
             Ok(Progress::Read) => self.ready.raise(Socket::Connection(association)),
             Ok(Progress::Waits) => {}
-            Ok(Progress::Closed) => return self.end(association, End::Closed),
             Err(error) => {
                 tracing::debug!(%remote, %error, "the connection has failed");
                 return self.end(association, End::Lost);

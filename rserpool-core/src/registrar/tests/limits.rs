@@ -116,6 +116,17 @@ fn errors_are_few_whatever_comes() {
 }
 
 #[test]
+fn acknowledgements_of_elements_that_are_none_are_answered_a_few_times() {
+    let mut script = limited();
+    script.connected(9, 9);
+    for _ in 0..4 {
+        assert_eq!(types(&script.acknowledge(9, 1)), [(9, 4)]);
+    }
+    assert_eq!(script.acknowledge(9, 1), []);
+    assert_eq!(script.registrar.counters().limited.errors, 1);
+}
+
+#[test]
 fn reports_of_one_host_are_few() {
     let mut script = limited();
     script.connected(9, 9);

@@ -41,11 +41,16 @@ fn elements_must_use_sctp() {
     let (kind, rejected, cause) = answer(&script.register(connection, &element(2, &[host(1)])));
     assert_eq!((kind, rejected), (3, true));
     assert_eq!(cause, Some((CauseCode::UNSPECIFIED, vec![])));
-    let (kind, rejected, cause) = answer(&script.deregister(connection, 1));
-    assert_eq!((kind, rejected), (4, true));
-    assert_eq!(cause, Some((CauseCode::SECURITY, vec![])));
+    let unknown = 2;
+    for id in [1, unknown] {
+        let (kind, rejected, cause) = answer(&script.deregister(connection, id));
+        assert_eq!((kind, rejected), (4, true));
+        assert_eq!(cause, Some((CauseCode::SECURITY, vec![])));
+    }
+    assert_eq!(script.registrar.counters().deregistrations, 0);
     assert_eq!(script.count(), 1);
     // Nor is an acknowledgement one.
+    assert_eq!(script.acknowledge(connection, unknown), []);
     script.report(9, 1);
     script.acknowledge(connection, 1);
     let (_, actions) = script.wait();

@@ -16,7 +16,7 @@ pub(super) enum State {
     Open,
     /// This side has no more to say, and waits for the other one to say the same.
     Closing,
-    /// The other side has no more to say, and the machine knows. What it was answered is still on the way.
+    /// Both sides have no more to say. What the other one was answered is still on the way.
     Draining,
 }
 
@@ -28,8 +28,6 @@ pub(super) enum Progress {
     Read,
     /// Nothing for now.
     Waits,
-    /// Both sides have closed it.
-    Closed,
 }
 
 pub(super) struct Connection<S> {
@@ -65,6 +63,11 @@ impl<S: TcpStream> Connection<S> {
     /// How many bytes wait to be sent.
     pub(super) fn waiting(&self) -> usize {
         self.output.len()
+    }
+
+    /// Whether both sides have said everything, and nothing is on the way.
+    pub(super) fn is_drained(&self) -> bool {
+        self.state == State::Draining && self.output.is_empty()
     }
 
     /// Whether it is the peer that has to go on: with the handshake, with a message that it has begun, by taking what it is sent,
@@ -103,21 +106,16 @@ impl<S: TcpStream> Connection<S> {
             };
         }
         self.write()?;
-        if self.state == State::Draining {
-            let done = self.output.is_empty();
-            return Ok(if done {
-                Progress::Closed
-            } else {
-                Progress::Waits
-            });
-        }
-        if self.unread || self.ended {
+        if self.state == State::Draining || self.unread || self.ended {
             return Ok(Progress::Waits);
         }
         match self.stream.poll_read(&mut context, buffer) {
             Poll::Pending => Ok(Progress::Waits),
             Poll::Ready(Err(error)) => Err(error),
-            Poll::Ready(Ok(0)) if self.state == State::Closing => Ok(Progress::Closed),
+            Poll::Ready(Ok(0)) if self.state == State::Closing => {
+                self.state = State::Draining;
+                Ok(Progress::Waits)
+            }
             Poll::Ready(Ok(length)) => {
                 // Nobody wants to hear more where this side is about to go.
                 if self.state == State::Open {

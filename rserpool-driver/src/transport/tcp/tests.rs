@@ -177,6 +177,23 @@ impl Port {
         self.tcp.handle_timeout(self.now);
     }
 
+    /// Sends until the peer's buffers are full, and so many bytes wait at least; says how many were sent.
+    fn fill(&mut self, association: AssocId, waiting: usize) -> usize {
+        const LENGTH: usize = 10_000;
+        // The kernel makes more room for a while, and a little later: acknowledgements are delayed.
+        const STUCK: Duration = Duration::from_millis(100);
+        let (mut sent, mut last) = (0, Instant::now());
+        while last.elapsed() < STUCK {
+            self.tcp.flush(self.now);
+            while self.tcp.connections[&association].connection.waiting() <= waiting {
+                assert!(self.send(association, LENGTH));
+                sent += LENGTH;
+                last = Instant::now();
+            }
+        }
+        sent
+    }
+
     fn send(&mut self, association: AssocId, length: usize) -> bool {
         let message = Outgoing {
             ppid: Ppid::ASAP,
@@ -244,17 +261,7 @@ fn one_who_says_nothing_for_five_minutes_is_closed_in_order() {
 fn one_who_takes_nothing_is_not_read_from_and_given_up() {
     let mut port = Port::new();
     let (mut stream, association) = port.call();
-    // The kernel makes more room for a while, and a little later.
-    const MANY: usize = 8 * Tcp::<Bare>::MAX_UNSENT;
-    let mut stuck = 0;
-    while stuck < 100 {
-        port.tcp.flush(port.now);
-        stuck += 1;
-        while port.tcp.connections[&association].connection.waiting() <= MANY {
-            assert!(port.send(association, 60_000));
-            stuck = 0;
-        }
-    }
+    port.fill(association, 8 * Tcp::<Bare>::MAX_UNSENT);
     stream.write_all(&[5, 0, 0, 4]).expect("it is taken");
     for _ in 0..100 {
         assert!(port.look().is_none(), "it could not be answered");
@@ -286,6 +293,52 @@ fn one_who_takes_nothing_has_ten_seconds() {
     assert!(port.look().is_none());
     assert_eq!(port.wait(), Duration::from_secs(1));
     assert!(is_end(&port.next(), association, End::Lost));
+}
+
+#[test]
+fn one_who_takes_nothing_has_no_more_time_because_it_asks_on() {
+    let mut port = Port::new();
+    let (mut stream, association) = port.call();
+    let mut ask = |port: &mut Port| {
+        stream.write_all(&[5, 0, 0, 4]).expect("it is taken");
+        assert!(matches!(port.next(), Arrival::Message { .. }));
+    };
+    for _ in 0..2 {
+        // Few enough to go on with reading. What is asked first tells of the last room that there is.
+        port.fill(association, Tcp::<Bare>::MAX_UNSENT - 10_000);
+        ask(&mut port);
+    }
+    for _ in 0..9 {
+        port.pass(1);
+        ask(&mut port);
+    }
+    assert_eq!(port.wait(), Duration::from_secs(1));
+    assert!(is_end(&port.next(), association, End::Lost));
+}
+
+#[test]
+fn what_waits_is_sent_to_one_who_closes_after_this_side() {
+    let mut port = Port::new();
+    let (mut stream, association) = port.call();
+    let sent = port.fill(association, 8 * Tcp::<Bare>::MAX_UNSENT);
+    port.tcp.close(association);
+    stream.shutdown(Shutdown::Write).expect("it can be");
+    for _ in 0..100 {
+        assert!(port.look().is_none(), "not all is sent");
+    }
+    stream.set_nonblocking(true).expect("it can be");
+    let mut read = 0;
+    let mut sink = vec![0; 1 << 16];
+    within_patience(|| {
+        port.look();
+        match poll(stream.read(&mut sink)) {
+            Poll::Pending => None,
+            Poll::Ready(length) => {
+                read += length.expect("it is closed in order");
+                (read == sent).then_some(())
+            }
+        }
+    });
 }
 
 #[test]

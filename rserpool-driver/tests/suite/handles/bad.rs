@@ -68,18 +68,86 @@ fn the_only_session_may_sleep_and_loses_nothing() {
     block_on(async {
         let scope = Scope::new();
         let patience = Duration::from_millis(10);
-        let element = scope.element(2).limits(|it| it.patience = patience);
-        let element = register(element).await;
-        let user = start(scope.user());
+        let element = register(scope.element(2)).await;
+        let user = start(scope.user().limits(|it| it.patience = patience));
         let (session, served) = pair(&element, &user).await;
+        let flood = async {
+            for number in 0..MESSAGES {
+                served.send(message(number)).await.expect("it is up");
+            }
+        };
         let read = async {
             sleep(Duration::from_millis(500)).await;
             for number in 0..MESSAGES {
-                let got = served.recv().await.expect("it is up");
+                let got = session.recv().await.expect("it is up");
                 assert!(got.bytes == message(number), "{number}");
             }
         };
-        within_patience(zip(flood(&session, MESSAGES), read)).await;
+        within_patience(zip(flood, read)).await;
+    });
+}
+
+#[test]
+fn the_only_session_of_an_element_is_given_up_where_nobody_reads_it() {
+    block_on(async {
+        let scope = Scope::new();
+        let patience = Duration::from_millis(10);
+        let element = scope.element(2).limits(|it| it.patience = patience);
+        let element = register(element).await;
+        let user = start(scope.user());
+        let (session, sleeper) = pair(&element, &user).await;
+        let interrupted = async {
+            let interrupted = Err(RecvError::Interrupted(element.id()));
+            while session.recv().await != interrupted {}
+        };
+        within_patience(or(flood(&session, usize::MAX), interrupted)).await;
+        let end = loop {
+            if let Err(end) = within_patience(sleeper.recv()).await {
+                break end;
+            }
+        };
+        assert_eq!(end, Ended::Unread);
+    });
+}
+
+#[test]
+fn the_only_session_of_a_user_does_not_keep_a_resolution_or_a_watch_waiting() {
+    const MESSAGES: usize = 100;
+    block_on(async {
+        let scope = Scope::new();
+        let patience = Duration::from_millis(10);
+        let element = register(scope.element(2)).await;
+        for watches in [false, true] {
+            let user = start(scope.user().limits(|it| it.patience = patience));
+            let (unread, served) = pair(&element, &user).await;
+            for number in 0..MESSAGES {
+                served.send(message(number)).await.expect("it is up");
+            }
+            let watch = if watches {
+                Some(user.watch(POOL).await.expect("it runs"))
+            } else {
+                None
+            };
+            // The session may still have room at first.
+            within_patience(async {
+                while unread.element().await.is_some() {
+                    if !watches {
+                        user.resolve(POOL).await.expect("it is there");
+                    }
+                }
+            })
+            .await;
+            if let Some(mut watch) = watch {
+                let pool = within_patience(watch.next()).await.expect("it runs");
+                assert_eq!(pool.elements.len(), 1);
+            }
+            let end = loop {
+                if let Err(end) = within_patience(unread.recv()).await {
+                    break end;
+                }
+            };
+            assert_eq!(end, RecvError::Ended(Ended::Unread));
+        }
     });
 }
 

@@ -3,19 +3,22 @@
 use core::future::poll_fn;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::pin::Pin;
+use core::time::Duration;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpListener;
 
+use futures_lite::future::zip;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use rserpool_core::PeId;
 use rserpool_core::user::SessionError;
 use rserpool_core::wire::{Transport, TransportUse};
 use tokio::io::ReadBuf;
+use tokio::sync::oneshot;
 
 use super::super::tcp::free_tcp_port;
 use super::{POOL, Scope, connect, movable, register, start, touch};
-use crate::runtime::block_on;
 use crate::runtime::driver::{ConnectError, Ended, PoolElement, PoolUser, TcpSession};
+use crate::runtime::{block_on, sleep};
 use crate::suite::probe::within_patience;
 
 /// An element whose users are served by a thread: it answers `?` with its number, closes in order after `.`, and dies of `!`.
@@ -26,6 +29,15 @@ struct Served {
 
 impl Served {
     async fn start(scope: &Scope, number: u8, serves: bool) -> Self {
+        let (served, listener) = Self::listen(scope, number).await;
+        if serves {
+            std::thread::spawn(move || serve(&listener, number));
+        }
+        served
+    }
+
+    /// Whoever calls it waits for somebody to accept.
+    async fn listen(scope: &Scope, number: u8) -> (Self, TcpListener) {
         let address = IpAddr::from(Ipv4Addr::new(127, 0, 0, number));
         let listener = TcpListener::bind((address, 0)).expect("a port is free");
         let port = listener.local_addr().expect("it is bound").port();
@@ -38,10 +50,7 @@ impl Served {
             .element(number)
             .config(|config| config.user_transport = (&transport).into());
         let element = register(builder).await;
-        if serves {
-            std::thread::spawn(move || serve(&listener, number));
-        }
-        Self { element, port }
+        (Self { element, port }, listener)
     }
 
     fn id(&self) -> PeId {
@@ -152,6 +161,38 @@ fn an_element_that_cannot_be_reached_is_passed_over() {
 }
 
 #[test]
+fn an_element_that_reads_late_is_waited_for() {
+    const LENGTH: usize = 32 << 20;
+    block_on(async {
+        let scope = Scope::new();
+        let (element, listener) = Served::listen(&scope, 2).await;
+        let mut session = connect_tcp(&start(scope.user())).await;
+        let write = async {
+            session.write_all(&vec![1; LENGTH]).await?;
+            AsyncWriteExt::close(&mut session).await
+        };
+        let read = async {
+            // Longer than TCP may wait for an acknowledgement of ASAP.
+            sleep(Duration::from_secs(7)).await;
+            let (length, read) = oneshot::channel();
+            std::thread::spawn(move || {
+                let read = listener
+                    .accept()
+                    .and_then(|(mut stream, _)| io::copy(&mut stream, &mut io::sink()));
+                // Who waits for it may have failed.
+                let _ = length.send(read);
+            });
+            read.await.expect("the thread runs")
+        };
+        let (written, read) = within_patience(zip(write, read)).await;
+        written.expect("it is up");
+        assert_eq!(read.expect("it is up"), LENGTH as u64);
+        assert_eq!(session.element(), Some(element.id()));
+        assert_eq!(reports(&scope).await, 0);
+    });
+}
+
+#[test]
 fn one_that_closes_in_order_is_at_its_end_and_not_reported() {
     block_on(async {
         let scope = Scope::new();
@@ -192,7 +233,7 @@ fn a_pool_of_another_kind_says_so() {
         let scope = Scope::new();
         let _element = register(scope.element(2)).await;
         let user = scope.user().config(|config| {
-            config.failover_timeout = core::time::Duration::from_millis(50);
+            config.failover_timeout = Duration::from_millis(50);
         });
         let user = start(user);
         let said = async {
