@@ -51,6 +51,8 @@ const CHUNK: usize = 32 << 10;
 pub(crate) trait Sessions: Machine + Send + 'static {
     /// What it calls a session.
     type Id: Copy + Send + Sync + 'static;
+    /// The association that a session has with its peer, if any.
+    fn association_of(&self, id: Self::Id) -> Option<AssocId>;
     /// Says whether the session is still there.
     fn send_in(&mut self, id: Self::Id, ppid: Ppid, bytes: Bytes) -> bool;
     /// Closes a session; does nothing where it has ended.
@@ -59,6 +61,10 @@ pub(crate) trait Sessions: Machine + Send + 'static {
 
 impl Sessions for PoolElement {
     type Id = AssocId;
+
+    fn association_of(&self, id: AssocId) -> Option<AssocId> {
+        Some(id)
+    }
 
     fn send_in(&mut self, id: AssocId, ppid: Ppid, bytes: Bytes) -> bool {
         self.send(id, ppid, 0, bytes).is_ok()
@@ -71,6 +77,10 @@ impl Sessions for PoolElement {
 
 impl Sessions for PoolUser {
     type Id = SessionId;
+
+    fn association_of(&self, id: SessionId) -> Option<AssocId> {
+        self.association(id)
+    }
 
     fn send_in(&mut self, id: SessionId, ppid: Ppid, bytes: Bytes) -> bool {
         self.send(id, ppid, 0, bytes).is_ok()
@@ -349,11 +359,15 @@ impl<M: Sessions> Line<M> {
         self.state.borrow().knows_control()
     }
 
+    /// Sends a message when there is room for it in the peer's send buffer. A peer that takes nothing holds up nobody else.
     async fn send(&self, ppid: Ppid, bytes: Bytes) -> Result<(), CutOff> {
         let id = self.id;
         let sent = self
             .handle
-            .call(move |machine, _| machine.send_in(id, ppid, bytes))
+            .call_with_room(
+                move |machine| machine.association_of(id),
+                move |machine, _| machine.send_in(id, ppid, bytes),
+            )
             .await;
         match sent {
             Ok(true) => Ok(()),
@@ -361,15 +375,13 @@ impl<M: Sessions> Line<M> {
         }
     }
 
-    /// How many bytes may be sent, and with which PPID: waits for credit, or for the slowest peer of the endpoint.
-    async fn allowance(&self) -> Result<(usize, Ppid), CutOff> {
+    /// How many bytes may be sent, and with which PPID: waits for credit where the peer gives any.
+    async fn allowance(&self) -> (usize, Ppid) {
         if self.knows_control() {
             self.until(|state| state.credit > 0).await;
-            return Ok((self.state.borrow().credit.min(CHUNK), DATA));
+            return (self.state.borrow().credit.min(CHUNK), DATA);
         }
-        self.handle.writable().await.map_err(|_| CutOff)?;
-        let ppid = self.state.borrow().peer.unwrap_or(DATA);
-        Ok((CHUNK, ppid))
+        (CHUNK, self.state.borrow().peer.unwrap_or(DATA))
     }
 
     async fn outgoing(
@@ -380,7 +392,7 @@ impl<M: Sessions> Line<M> {
         let by_line = framing == Framing::Lines && !self.knows_control();
         let mut buffer = BytesMut::new();
         loop {
-            let (most, ppid) = self.allowance().await?;
+            let (most, ppid) = self.allowance().await;
             buffer.reserve(CHUNK);
             let most = u64::try_from(most).unwrap_or(u64::MAX);
             let read = (&mut reader).take(most).read_buf(&mut buffer).await;
