@@ -31,10 +31,10 @@ use rserpool_core::user::{PoolUser, SessionId};
 use rserpool_core::{AssocId, Machine, Ppid};
 use rserpool_tokio::{Handle, MAX_MESSAGE_SIZE};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// The PPID of end and credit. IANA gives numbers away from the other end.
 pub(crate) const CONTROL: Ppid = Ppid(0x7273_7001);
@@ -141,6 +141,8 @@ struct State {
     /// Whether it has said that nothing more comes, and whether it was told so.
     ended: bool,
     told_end: bool,
+    /// Since when an element has known of this user without being ready.
+    asked: Option<Instant>,
     /// Whether the session is gone.
     closed: bool,
 }
@@ -214,6 +216,12 @@ impl Inlet {
         self.0.send_modify(|state| state.closed = true);
     }
 
+    /// An element has been told of this user, and is to say that it is ready; or that element is gone.
+    pub(crate) fn asked(&self, element: bool) {
+        let since = element.then(Instant::now);
+        self.0.send_modify(|state| state.asked = since);
+    }
+
     /// Whether the other side is ready, and may have got something.
     pub(crate) fn is_accepted(&self) -> bool {
         self.0.borrow().peer.is_some()
@@ -267,14 +275,31 @@ impl<M: Sessions> Line<M> {
         Ok(())
     }
 
-    /// Waits until an element is ready.
-    pub(crate) async fn accepted(&self) -> Result<(), CutOff> {
-        self.until(|state| state.peer.is_some() || state.closed)
-            .await;
-        if self.state.borrow().closed {
-            return Err(CutOff);
+    /// Waits until an element is ready; `false` where the one that was asked is not in this time.
+    pub(crate) async fn accepted(&self, patience: Duration) -> Result<bool, CutOff> {
+        loop {
+            let asked = self.state.borrow().asked;
+            let silent = async {
+                match asked {
+                    Some(since) => sleep_until(since + patience).await,
+                    None => core::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.until(|it| it.peer.is_some() || it.closed || it.asked != asked) => {}
+                () = silent => {
+                    self.state.send_modify(|state| state.asked = None);
+                    return Ok(false);
+                }
+            }
+            let state = self.state.borrow();
+            match (state.closed, state.peer) {
+                (true, _) => return Err(CutOff),
+                (false, Some(_)) => return Ok(true),
+                (false, None) => {}
+            }
         }
-        Ok(())
     }
 
     /// Carries bytes both ways until both have ended, or the session has. What fails to be written is not wanted any more: what
@@ -311,14 +336,24 @@ impl<M: Sessions> Line<M> {
         }
     }
 
-    /// The same for a TCP connection, once the other side is ready. One that was cut off, this program's end included, is reset,
+    /// The same for a TCP connection, once the other side is `ready`. One that was cut off, this program's end included, is reset,
     /// so that nobody takes what has come for all there is.
-    pub(crate) async fn carry_tcp(&self, mut stream: TcpStream, ready: Result<(), CutOff>) {
+    pub(crate) async fn carry_tcp(
+        &self,
+        mut stream: TcpStream,
+        ready: impl Future<Output = Result<(), CutOff>>,
+    ) {
         let linger = |stream: &TcpStream, time| SockRef::from(stream).set_linger(time);
         // A connection that is gone already needs none of this.
         let _ = linger(&stream, Some(Duration::ZERO));
         let idle = TcpKeepalive::new().with_time(Self::IDLE);
         let _ = SockRef::from(&stream).set_tcp_keepalive(&idle);
+        // A reset; an end may be that of one half only.
+        let ready = tokio::select! {
+            biased;
+            ready = ready => ready,
+            _ = stream.ready(Interest::ERROR) => Err(CutOff),
+        };
         let (reader, writer) = stream.split();
         let carried = match ready {
             Ok(()) => self.carry(reader, writer, Framing::Chunks).await,
@@ -441,6 +476,18 @@ impl<M: Sessions> Line<M> {
             }
             writer.flush().await?;
         }
+    }
+}
+
+impl Line<PoolUser> {
+    /// Leaves the element for another one.
+    pub(crate) async fn fail_over(&self) {
+        let id = self.id;
+        // An endpoint that has stopped has no sessions.
+        let _ = self
+            .handle
+            .call(move |user, now| user.fail_over(now, id))
+            .await;
     }
 }
 
