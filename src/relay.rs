@@ -44,6 +44,8 @@ const DATA: Ppid = Ppid(0);
 /// How many bytes of a peer wait here at most, and how many of them are passed on before they are credited.
 const WINDOW: usize = 256 << 10;
 const CREDIT: usize = WINDOW / 2;
+/// How many bytes of a peer that knows of no credit wait here before all others wait for it.
+const PLAIN_WINDOW: usize = 4 * WINDOW;
 /// How many bytes are read at once.
 const CHUNK: usize = 32 << 10;
 
@@ -163,7 +165,7 @@ impl State {
 pub(crate) enum Breach {
     /// More than was allowed, or after the end.
     TooMuch,
-    /// What was sent is not passed on for [`Inlet::PATIENCE`], and others wait for it.
+    /// Too much waits to be passed on, for [`Inlet::PATIENCE`], and others wait for it.
     Stuck,
 }
 
@@ -172,8 +174,8 @@ pub(crate) enum Breach {
 pub(crate) struct Inlet(Arc<watch::Sender<State>>);
 
 impl Inlet {
-    /// How long the other sessions wait for a peer that knows of no credit.
-    const PATIENCE: Duration = Duration::from_secs(5);
+    /// How long the other sessions wait for a peer that knows of no credit, and for the end of the program: one after the other.
+    const PATIENCE: Duration = Duration::from_millis(250);
 
     /// Takes a message; waits for room where the peer cannot know how much there is.
     pub(crate) async fn take(&self, ppid: Ppid, bytes: &Bytes) -> Result<(), Breach> {
@@ -204,7 +206,7 @@ impl Inlet {
         });
         result?;
         let mut changes = self.0.subscribe();
-        let room = changes.wait_for(|state| state.closed || state.received.len() <= WINDOW);
+        let room = changes.wait_for(|state| state.closed || state.received.len() <= PLAIN_WINDOW);
         match timeout(Self::PATIENCE, room).await {
             Ok(_) => Ok(()),
             Err(_) => Err(Breach::Stuck),
@@ -553,9 +555,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_without_credit_is_waited_for_within_bounds() {
         let inlet = Inlet(Arc::new(watch::Sender::new(State::default())));
-        let window = Bytes::from(vec![0; WINDOW]);
+        let window = Bytes::from(vec![0; PLAIN_WINDOW]);
         assert_eq!(inlet.take(DATA, &window).await, Ok(()));
         let more = Bytes::from_static(b"x");
+        let start = Instant::now();
         assert_eq!(inlet.take(DATA, &more).await, Err(Breach::Stuck));
+        // Nobody else is heard meanwhile.
+        assert!(start.elapsed() < Duration::from_secs(1));
     }
 }
