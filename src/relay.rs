@@ -15,7 +15,7 @@
 //! | first byte | |
 //! |---|---|
 //! | 0, end | nothing more will be sent: SCTP has no half-closed associations, TCP has half-closed connections |
-//! | 1, credit | a number of 32 bits follows, in network byte order: so many more bytes may be sent |
+//! | 1, credit | a number of 32 bits follows, in network byte order: so many more bytes may be sent; all in all at most a window |
 //!
 //! A session that ends before the end has been said was cut off. Before the element's first credit nothing of the user's data
 //! has been sent, so that another element can take over. A user whose first message is not a credit knows none of this: it is
@@ -189,7 +189,7 @@ impl Inlet {
                 }
                 Some(Control::Credit(more)) => {
                     let more = usize::try_from(more).unwrap_or(usize::MAX);
-                    state.credit = state.credit.saturating_add(more);
+                    state.credit = state.credit.saturating_add(more).min(WINDOW);
                     Ok(())
                 }
                 // Of a later version, perhaps.
@@ -550,6 +550,16 @@ mod tests {
         let ended = inlet();
         assert_eq!(ended.take(CONTROL, &Control::End.encode()).await, Ok(()));
         assert_eq!(ended.take(DATA, &more).await, Err(Breach::TooMuch));
+    }
+
+    #[tokio::test]
+    async fn credit_has_a_bound() {
+        let inlet = Inlet(Arc::new(watch::Sender::new(State::default())));
+        for _ in 0..2 {
+            let all = Control::Credit(u32::MAX).encode();
+            assert_eq!(inlet.take(CONTROL, &all).await, Ok(()));
+            assert_eq!(inlet.0.borrow().credit, WINDOW);
+        }
     }
 
     #[tokio::test(start_paused = true)]
