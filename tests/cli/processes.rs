@@ -48,6 +48,17 @@ fn a_process_may_end_first() {
 }
 
 #[test]
+fn what_a_process_leaves_behind_ends_with_it() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let _element = exec(&scope, &[], &["sh", "-c", "sleep 1000 & echo hello"]);
+    let (_gate, address) = listen(&scope);
+    let mut heard = String::new();
+    call(address).read_to_string(&mut heard).expect("an end");
+    assert_eq!(heard, "hello\n");
+}
+
+#[test]
 fn a_process_that_hears_nothing_is_told_more_and_more_clearly() {
     let scope = Scope::new();
     let _registrar = scope.registrar();
