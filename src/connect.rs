@@ -38,7 +38,8 @@ pub(crate) struct ConnectArgs {
     /// noticed.
     #[arg(long, value_name = "SECONDS", default_value_t = 8.0, value_parser = seconds)]
     wait: f64,
-    /// How long to look for another element when one has failed, in seconds: 60, and 10 with --listen.
+    /// How long to look for another element when one has failed, in seconds: 60, and 10 with --listen, where an element that is not
+    /// ready in half that time is left.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     give_up: Option<f64>,
     /// Take TCP connections at this port instead, at 127.0.0.1 where no address is given: each becomes a session with an element
@@ -48,6 +49,14 @@ pub(crate) struct ConnectArgs {
     /// How many connections there are at most with --listen; others wait.
     #[arg(long, value_name = "N", default_value_t = 256, requires = "listen", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     max_connections: u32,
+}
+
+impl ConnectArgs {
+    /// How long to look for another element, in seconds.
+    fn give_up(&self) -> f64 {
+        let default = if self.listen.is_some() { 10.0 } else { 60.0 };
+        self.give_up.unwrap_or(default)
+    }
 }
 
 fn ppid(text: &str) -> Result<u32, String> {
@@ -74,11 +83,7 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<(), Failure> {
     }
     let bound = bind(&options)?;
     let mut config = user_config(&args.client);
-    let give_up = args.give_up.unwrap_or(match gate {
-        Some(_) => 10.0,
-        None => 60.0,
-    });
-    config.failover_timeout = Duration::from_secs_f64(give_up);
+    config.failover_timeout = Duration::from_secs_f64(args.give_up());
     // Lines wait here, not there: what is refused there is repeated once, when there is an element.
     config.max_session_queue = 0;
     let user = PoolUser::new(config, seed()?);

@@ -2,6 +2,7 @@
 
 mod exec;
 mod forward;
+mod group;
 mod home;
 mod load;
 mod pingpong;

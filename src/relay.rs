@@ -15,7 +15,7 @@
 //! | first byte | |
 //! |---|---|
 //! | 0, end | nothing more will be sent: SCTP has no half-closed associations, TCP has half-closed connections |
-//! | 1, credit | a number of 32 bits follows, in network byte order: so many more bytes may be sent |
+//! | 1, credit | a number of 32 bits follows, in network byte order: so many more bytes may be sent; all in all at most a window |
 //!
 //! A session that ends before the end has been said was cut off. Before the element's first credit nothing of the user's data
 //! has been sent, so that another element can take over. A user whose first message is not a credit knows none of this: it is
@@ -31,10 +31,10 @@ use rserpool_core::user::{PoolUser, SessionId};
 use rserpool_core::{AssocId, Machine, Ppid};
 use rserpool_tokio::{Handle, MAX_MESSAGE_SIZE};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// The PPID of end and credit. IANA gives numbers away from the other end.
 pub(crate) const CONTROL: Ppid = Ppid(0x7273_7001);
@@ -44,6 +44,8 @@ const DATA: Ppid = Ppid(0);
 /// How many bytes of a peer wait here at most, and how many of them are passed on before they are credited.
 const WINDOW: usize = 256 << 10;
 const CREDIT: usize = WINDOW / 2;
+/// How many bytes of a peer that knows of no credit wait here before all others wait for it.
+const PLAIN_WINDOW: usize = 4 * WINDOW;
 /// How many bytes are read at once.
 const CHUNK: usize = 32 << 10;
 
@@ -51,6 +53,8 @@ const CHUNK: usize = 32 << 10;
 pub(crate) trait Sessions: Machine + Send + 'static {
     /// What it calls a session.
     type Id: Copy + Send + Sync + 'static;
+    /// The association that a session has with its peer, if any.
+    fn association_of(&self, id: Self::Id) -> Option<AssocId>;
     /// Says whether the session is still there.
     fn send_in(&mut self, id: Self::Id, ppid: Ppid, bytes: Bytes) -> bool;
     /// Closes a session; does nothing where it has ended.
@@ -59,6 +63,10 @@ pub(crate) trait Sessions: Machine + Send + 'static {
 
 impl Sessions for PoolElement {
     type Id = AssocId;
+
+    fn association_of(&self, id: AssocId) -> Option<AssocId> {
+        Some(id)
+    }
 
     fn send_in(&mut self, id: AssocId, ppid: Ppid, bytes: Bytes) -> bool {
         self.send(id, ppid, 0, bytes).is_ok()
@@ -71,6 +79,10 @@ impl Sessions for PoolElement {
 
 impl Sessions for PoolUser {
     type Id = SessionId;
+
+    fn association_of(&self, id: SessionId) -> Option<AssocId> {
+        self.association(id)
+    }
 
     fn send_in(&mut self, id: SessionId, ppid: Ppid, bytes: Bytes) -> bool {
         self.send(id, ppid, 0, bytes).is_ok()
@@ -131,6 +143,8 @@ struct State {
     /// Whether it has said that nothing more comes, and whether it was told so.
     ended: bool,
     told_end: bool,
+    /// Since when an element has known of this user without being ready.
+    asked: Option<Instant>,
     /// Whether the session is gone.
     closed: bool,
 }
@@ -151,7 +165,7 @@ impl State {
 pub(crate) enum Breach {
     /// More than was allowed, or after the end.
     TooMuch,
-    /// What was sent is not passed on for [`Inlet::PATIENCE`], and others wait for it.
+    /// Too much waits to be passed on, for [`Inlet::PATIENCE`], and others wait for it.
     Stuck,
 }
 
@@ -160,8 +174,8 @@ pub(crate) enum Breach {
 pub(crate) struct Inlet(Arc<watch::Sender<State>>);
 
 impl Inlet {
-    /// How long the other sessions wait for a peer that knows of no credit.
-    const PATIENCE: Duration = Duration::from_secs(5);
+    /// How long the other sessions wait for a peer that knows of no credit, and for the end of the program: one after the other.
+    const PATIENCE: Duration = Duration::from_millis(250);
 
     /// Takes a message; waits for room where the peer cannot know how much there is.
     pub(crate) async fn take(&self, ppid: Ppid, bytes: &Bytes) -> Result<(), Breach> {
@@ -175,7 +189,7 @@ impl Inlet {
                 }
                 Some(Control::Credit(more)) => {
                     let more = usize::try_from(more).unwrap_or(usize::MAX);
-                    state.credit = state.credit.saturating_add(more);
+                    state.credit = state.credit.saturating_add(more).min(WINDOW);
                     Ok(())
                 }
                 // Of a later version, perhaps.
@@ -192,7 +206,7 @@ impl Inlet {
         });
         result?;
         let mut changes = self.0.subscribe();
-        let room = changes.wait_for(|state| state.closed || state.received.len() <= WINDOW);
+        let room = changes.wait_for(|state| state.closed || state.received.len() <= PLAIN_WINDOW);
         match timeout(Self::PATIENCE, room).await {
             Ok(_) => Ok(()),
             Err(_) => Err(Breach::Stuck),
@@ -202,6 +216,12 @@ impl Inlet {
     /// The session is gone.
     pub(crate) fn close(&self) {
         self.0.send_modify(|state| state.closed = true);
+    }
+
+    /// An element has been told of this user, and is to say that it is ready; or that element is gone.
+    pub(crate) fn asked(&self, element: bool) {
+        let since = element.then(Instant::now);
+        self.0.send_modify(|state| state.asked = since);
     }
 
     /// Whether the other side is ready, and may have got something.
@@ -257,14 +277,31 @@ impl<M: Sessions> Line<M> {
         Ok(())
     }
 
-    /// Waits until an element is ready.
-    pub(crate) async fn accepted(&self) -> Result<(), CutOff> {
-        self.until(|state| state.peer.is_some() || state.closed)
-            .await;
-        if self.state.borrow().closed {
-            return Err(CutOff);
+    /// Waits until an element is ready; `false` where the one that was asked is not in this time.
+    pub(crate) async fn accepted(&self, patience: Duration) -> Result<bool, CutOff> {
+        loop {
+            let asked = self.state.borrow().asked;
+            let silent = async {
+                match asked {
+                    Some(since) => sleep_until(since + patience).await,
+                    None => core::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = self.until(|it| it.peer.is_some() || it.closed || it.asked != asked) => {}
+                () = silent => {
+                    self.state.send_modify(|state| state.asked = None);
+                    return Ok(false);
+                }
+            }
+            let state = self.state.borrow();
+            match (state.closed, state.peer) {
+                (true, _) => return Err(CutOff),
+                (false, Some(_)) => return Ok(true),
+                (false, None) => {}
+            }
         }
-        Ok(())
     }
 
     /// Carries bytes both ways until both have ended, or the session has. What fails to be written is not wanted any more: what
@@ -301,14 +338,24 @@ impl<M: Sessions> Line<M> {
         }
     }
 
-    /// The same for a TCP connection, once the other side is ready. One that was cut off, this program's end included, is reset,
+    /// The same for a TCP connection, once the other side is `ready`. One that was cut off, this program's end included, is reset,
     /// so that nobody takes what has come for all there is.
-    pub(crate) async fn carry_tcp(&self, mut stream: TcpStream, ready: Result<(), CutOff>) {
+    pub(crate) async fn carry_tcp(
+        &self,
+        mut stream: TcpStream,
+        ready: impl Future<Output = Result<(), CutOff>>,
+    ) {
         let linger = |stream: &TcpStream, time| SockRef::from(stream).set_linger(time);
         // A connection that is gone already needs none of this.
         let _ = linger(&stream, Some(Duration::ZERO));
         let idle = TcpKeepalive::new().with_time(Self::IDLE);
         let _ = SockRef::from(&stream).set_tcp_keepalive(&idle);
+        // A reset; an end may be that of one half only.
+        let ready = tokio::select! {
+            biased;
+            ready = ready => ready,
+            _ = stream.ready(Interest::ERROR) => Err(CutOff),
+        };
         let (reader, writer) = stream.split();
         let carried = match ready {
             Ok(()) => self.carry(reader, writer, Framing::Chunks).await,
@@ -349,11 +396,15 @@ impl<M: Sessions> Line<M> {
         self.state.borrow().knows_control()
     }
 
+    /// Sends a message when there is room for it in the peer's send buffer. A peer that takes nothing holds up nobody else.
     async fn send(&self, ppid: Ppid, bytes: Bytes) -> Result<(), CutOff> {
         let id = self.id;
         let sent = self
             .handle
-            .call(move |machine, _| machine.send_in(id, ppid, bytes))
+            .call_with_room(
+                move |machine| machine.association_of(id),
+                move |machine, _| machine.send_in(id, ppid, bytes),
+            )
             .await;
         match sent {
             Ok(true) => Ok(()),
@@ -361,15 +412,13 @@ impl<M: Sessions> Line<M> {
         }
     }
 
-    /// How many bytes may be sent, and with which PPID: waits for credit, or for the slowest peer of the endpoint.
-    async fn allowance(&self) -> Result<(usize, Ppid), CutOff> {
+    /// How many bytes may be sent, and with which PPID: waits for credit where the peer gives any.
+    async fn allowance(&self) -> (usize, Ppid) {
         if self.knows_control() {
             self.until(|state| state.credit > 0).await;
-            return Ok((self.state.borrow().credit.min(CHUNK), DATA));
+            return (self.state.borrow().credit.min(CHUNK), DATA);
         }
-        self.handle.writable().await.map_err(|_| CutOff)?;
-        let ppid = self.state.borrow().peer.unwrap_or(DATA);
-        Ok((CHUNK, ppid))
+        (CHUNK, self.state.borrow().peer.unwrap_or(DATA))
     }
 
     async fn outgoing(
@@ -380,7 +429,7 @@ impl<M: Sessions> Line<M> {
         let by_line = framing == Framing::Lines && !self.knows_control();
         let mut buffer = BytesMut::new();
         loop {
-            let (most, ppid) = self.allowance().await?;
+            let (most, ppid) = self.allowance().await;
             buffer.reserve(CHUNK);
             let most = u64::try_from(most).unwrap_or(u64::MAX);
             let read = (&mut reader).take(most).read_buf(&mut buffer).await;
@@ -429,6 +478,18 @@ impl<M: Sessions> Line<M> {
             }
             writer.flush().await?;
         }
+    }
+}
+
+impl Line<PoolUser> {
+    /// Leaves the element for another one.
+    pub(crate) async fn fail_over(&self) {
+        let id = self.id;
+        // An endpoint that has stopped has no sessions.
+        let _ = self
+            .handle
+            .call(move |user, now| user.fail_over(now, id))
+            .await;
     }
 }
 
@@ -491,12 +552,25 @@ mod tests {
         assert_eq!(ended.take(DATA, &more).await, Err(Breach::TooMuch));
     }
 
+    #[tokio::test]
+    async fn credit_has_a_bound() {
+        let inlet = Inlet(Arc::new(watch::Sender::new(State::default())));
+        for _ in 0..2 {
+            let all = Control::Credit(u32::MAX).encode();
+            assert_eq!(inlet.take(CONTROL, &all).await, Ok(()));
+            assert_eq!(inlet.0.borrow().credit, WINDOW);
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_peer_without_credit_is_waited_for_within_bounds() {
         let inlet = Inlet(Arc::new(watch::Sender::new(State::default())));
-        let window = Bytes::from(vec![0; WINDOW]);
+        let window = Bytes::from(vec![0; PLAIN_WINDOW]);
         assert_eq!(inlet.take(DATA, &window).await, Ok(()));
         let more = Bytes::from_static(b"x");
+        let start = Instant::now();
         assert_eq!(inlet.take(DATA, &more).await, Err(Breach::Stuck));
+        // Nobody else is heard meanwhile.
+        assert!(start.elapsed() < Duration::from_secs(1));
     }
 }

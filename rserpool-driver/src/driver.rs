@@ -65,7 +65,9 @@ impl<M> Handle<M> {
     }
 
     /// The same, when no messages to a peer wait for room in its send buffer: the one on the association that `to` says, if any.
-    pub(crate) async fn call_with_room<R: Send + 'static>(
+    /// Whoever sends much to one peer sends it here, and is held to the speed of that peer and of no other. Both closures may be
+    /// called several times, but what `command` does is done once. Go on taking events meanwhile: the peer may wait for that.
+    pub async fn call_with_room<R: Send + 'static>(
         &self,
         to: impl Fn(&M) -> Option<AssocId> + Clone + Send + 'static,
         command: impl FnOnce(&mut M, Instant) -> R + Clone + Send + 'static,

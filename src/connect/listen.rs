@@ -16,10 +16,11 @@ use rserpool_tokio::{Events, Handle};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::ConnectArgs;
 use crate::common::{Failure, why_not_bound};
-use crate::relay::{CONTROL, Inlet, Line, greeting};
+use crate::relay::{CONTROL, CutOff, Inlet, Line, greeting};
 
 /// Where connections are taken.
 #[derive(Clone, Copy, Debug)]
@@ -112,6 +113,33 @@ impl Gate {
     }
 }
 
+/// Waits until an element is ready for the connection, and leaves those that are not ready in half the time that there is.
+async fn accepted(line: &Line<PoolUser>, give_up: Duration) -> Result<(), CutOff> {
+    let end = Instant::now() + give_up;
+    while !line.accepted(give_up / 2).await? {
+        if Instant::now() >= end {
+            tracing::warn!("a connection is closed: no element is ready for it");
+            return Err(CutOff);
+        }
+        tracing::warn!("the element says nothing; looking for another one");
+        line.fail_over().await;
+    }
+    Ok(())
+}
+
+/// A session has lost its element. The connection stays with it where it was ready.
+fn interrupt(inlet: &Inlet, element: PeId, closed: bool) {
+    if inlet.is_accepted() {
+        return inlet.close();
+    }
+    inlet.asked(false);
+    if closed {
+        tracing::info!(%element, "a connection has left the element; looking for another one");
+    } else {
+        tracing::warn!(%element, "the element is gone; looking for another one");
+    }
+}
+
 /// The connections, and the sessions that they have become.
 struct Connections<'a> {
     handle: &'a Handle<PoolUser>,
@@ -142,8 +170,9 @@ impl<'a> Connections<'a> {
         };
         let (line, inlet) = Line::new(self.handle, session);
         self.inlets.insert(session, inlet);
+        let give_up = Duration::from_secs_f64(self.args.give_up());
         self.tasks.spawn(async move {
-            line.carry_tcp(stream, line.accepted().await).await;
+            line.carry_tcp(stream, accepted(&line, give_up)).await;
             line.hang_up().await;
             drop(place);
             session
@@ -176,16 +205,11 @@ impl<'a> Connections<'a> {
                 session,
                 element,
                 closed,
-            } => match self.inlets.get(&session) {
-                Some(inlet) if inlet.is_accepted() => inlet.close(),
-                Some(_) if closed => {
-                    tracing::info!(%element, "the element has sent a connection away; looking for another one");
+            } => {
+                if let Some(inlet) = self.inlets.get(&session) {
+                    interrupt(inlet, element, closed);
                 }
-                Some(_) => {
-                    tracing::warn!(%element, "the element is gone; looking for another one");
-                }
-                None => {}
-            },
+            }
             Event::SessionFailed { session, error } => {
                 tracing::warn!("a connection is closed: {error}");
                 if let Some(inlet) = self.inlets.get(&session) {
@@ -212,6 +236,7 @@ impl<'a> Connections<'a> {
             return Ok(());
         };
         if !inlet.is_accepted() {
+            inlet.asked(true);
             tracing::info!(%element, connections = self.inlets.len(), "connected");
             let greet = move |user: &mut PoolUser, _| user.send(session, CONTROL, 0, greeting());
             // Where the element has just been lost, the event that says so is on its way.

@@ -2,14 +2,16 @@
 
 use core::time::Duration;
 use std::ffi::OsString;
+use std::io;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
 use rserpool_core::element::PoolElement;
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::process::{Child, Command};
+use rustix::process::Signal;
+use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::group::Group;
 use crate::common::Failure;
 use crate::relay::{Framing, Line};
 
@@ -40,15 +42,30 @@ impl Program {
     pub(super) async fn serve(&self, line: &Line<PoolElement>) {
         match self.start() {
             Ok(mut process) => {
-                if let (Some(stdin), Some(stdout)) =
-                    (process.0.stdin.take(), process.0.stdout.take())
-                    && line.accept().await.is_ok()
-                {
-                    // Its input has ended in any case.
-                    let _ = line.carry(stdout, stdin, Framing::Lines).await;
+                let (stdin, stdout) = process.pipes();
+                let session = async move {
+                    if let (Some(stdin), Some(stdout)) = (stdin, stdout)
+                        && line.accept().await.is_ok()
+                    {
+                        // Its input has ended in any case.
+                        let _ = line.carry(stdout, stdin, Framing::Lines).await;
+                    }
+                    line.part().await;
+                };
+                tokio::pin!(session);
+                let ended = tokio::select! {
+                    () = &mut session => end(&mut process).await,
+                    // Its output and input end with it, and then the session does.
+                    ended = process.wait() => {
+                        session.await;
+                        ended
+                    }
+                };
+                match ended {
+                    Ok(status) if status.success() => {}
+                    Ok(status) => tracing::info!("a process has ended: {status}"),
+                    Err(error) => tracing::warn!("lost sight of a process: {error}"),
                 }
-                line.part().await;
-                process.end().await;
             }
             Err(error) => {
                 tracing::warn!("cannot start a process: {error}; the user is sent away");
@@ -57,59 +74,28 @@ impl Program {
         }
     }
 
-    fn start(&self) -> std::io::Result<Process> {
-        let (program, arguments) = self
-            .command
-            .split_first()
-            .ok_or(std::io::ErrorKind::NotFound)?;
+    fn start(&self) -> io::Result<Group> {
+        let (program, arguments) = self.command.split_first().ok_or(io::ErrorKind::NotFound)?;
         let mut command = Command::new(program);
         command
             .args(arguments)
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            // Signals reach what it has started, too.
-            .process_group(0);
-        command.spawn().map(Process)
+            .stdout(Stdio::piped());
+        Group::start(&mut command)
     }
 }
 
-/// A process that does not outlive this value.
-struct Process(Child);
-
-impl Process {
+/// Waits until a process ends whose input has, and sees to it that it does.
+async fn end(process: &mut Group) -> io::Result<ExitStatus> {
     /// How long it may go on after the end of its input, and after SIGTERM.
     const GRACE: Duration = Duration::from_secs(3);
-
-    /// Waits until it ends, and sees to it that it does.
-    async fn end(mut self) {
-        let mut signals = [Signal::TERM, Signal::KILL].into_iter();
-        let ended = loop {
-            match timeout(Self::GRACE, self.0.wait()).await {
-                Ok(ended) => break ended,
-                // Nothing survives the second one for long.
-                Err(_) => signals.next().into_iter().for_each(|it| self.signal(it)),
-            }
-        };
-        match ended {
-            Ok(status) if status.success() => {}
-            Ok(status) => tracing::info!("a process has ended: {status}"),
-            Err(error) => tracing::warn!("lost sight of a process: {error}"),
+    let mut signals = [Signal::TERM, Signal::KILL].into_iter();
+    loop {
+        match timeout(GRACE, process.wait()).await {
+            Ok(ended) => return ended,
+            // Nothing survives the second one for long.
+            Err(_) => signals.next().into_iter().for_each(|it| process.signal(it)),
         }
-    }
-
-    fn signal(&self, signal: Signal) {
-        // One that has been waited for has no number any more.
-        let pid = self.0.id().and_then(|id| i32::try_from(id).ok());
-        if let Some(pid) = pid.and_then(Pid::from_raw) {
-            // It may just have ended.
-            let _ = kill_process_group(pid, signal);
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.signal(Signal::KILL);
     }
 }
 

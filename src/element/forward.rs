@@ -56,7 +56,7 @@ impl Server {
                 if self.failures.end() {
                     tracing::info!("{self} takes connections again");
                 }
-                line.carry_tcp(stream, line.accept().await).await;
+                line.carry_tcp(stream, line.accept()).await;
             }
             Err(error) => {
                 if let Some(failures) = self.failures.count() {

@@ -12,6 +12,8 @@ use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::group::Group;
+
 /// How the load is found out.
 #[derive(Args, Debug)]
 pub(super) struct LoadArgs {
@@ -171,22 +173,27 @@ fn read_file(path: &PathBuf) -> Result<Vec<u8>, String> {
 }
 
 async fn run(command: &str) -> Result<Vec<u8>, String> {
-    let mut child = Command::new("sh")
+    let mut shell = Command::new("sh");
+    shell
         .args(["-c", command])
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| error.to_string())?;
-    let mut bytes = Vec::new();
-    if let Some(stdout) = child.stdout.take() {
-        let read = stdout.take(Source::MOST).read_to_end(&mut bytes).await;
-        read.map_err(|error| error.to_string())?;
-    }
-    match child.wait().await {
-        Ok(status) if status.success() => Ok(bytes),
-        Ok(status) => Err(status.to_string()),
-        Err(error) => Err(error.to_string()),
+        .stdout(Stdio::piped());
+    let mut process = Group::start(&mut shell).map_err(|error| error.to_string())?;
+    let (_, stdout) = process.pipes();
+    let read = async {
+        let mut bytes = Vec::new();
+        if let Some(stdout) = stdout {
+            let read = stdout.take(Source::MOST).read_to_end(&mut bytes).await;
+            read.map_err(|error| error.to_string())?;
+        }
+        Ok(bytes)
+    };
+    let wait = async { process.wait().await.map_err(|error| error.to_string()) };
+    let (bytes, status) = tokio::try_join!(read, wait)?;
+    if status.success() {
+        Ok(bytes)
+    } else {
+        Err(status.to_string())
     }
 }
 
@@ -255,6 +262,13 @@ mod tests {
             assert_eq!(load.current().filter(|_| changed), told, "{text}");
         }
         std::fs::remove_file(&file).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_command_leaves_nothing_behind() {
+        // What is left has the command's output, too.
+        let source = Source::Command("sleep 1000 & echo 1".into());
+        assert_eq!(source.read().await, Ok(1.0));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Processes that serve the sessions of a pool: `element --exec`.
 
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::harness::{PATIENCE, Program, Scope};
@@ -40,6 +41,17 @@ fn a_process_may_end_first() {
     let scope = Scope::new();
     let _registrar = scope.registrar();
     let _element = exec(&scope, &[], &["echo", "hello"]);
+    let (_gate, address) = listen(&scope);
+    let mut heard = String::new();
+    call(address).read_to_string(&mut heard).expect("an end");
+    assert_eq!(heard, "hello\n");
+}
+
+#[test]
+fn what_a_process_leaves_behind_ends_with_it() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let _element = exec(&scope, &[], &["sh", "-c", "sleep 1000 & echo hello"]);
     let (_gate, address) = listen(&scope);
     let mut heard = String::new();
     call(address).read_to_string(&mut heard).expect("an end");
@@ -91,4 +103,30 @@ fn there_are_only_so_many_processes() {
     element.log("all 1 places are taken");
     drop(first);
     assert_eq!(second.join().expect("an answer"), "and now?");
+}
+
+#[test]
+fn a_user_who_does_not_read_holds_up_nobody_else() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let line = "y".repeat(20_000);
+    let _element = exec(&scope, &[], &["yes", &line]);
+    let connect = [&["connect", "web"][..], &scope.options()].concat();
+    // It ends with its input, and with the pipe of its output.
+    let mut deaf = Command::new(env!("CARGO_BIN_EXE_rserpool"))
+        .args(connect)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    writeln!(deaf.stdin.as_mut().expect("it is piped"), "go on").expect("it reads");
+    let output = deaf.stdout.as_mut().expect("it is piped");
+    output.read_exact(&mut [0]).expect("it has begun");
+    let mut other = scope.start(&["connect", "web"]);
+    other.say("go on");
+    // More than what may be on its way to the first one.
+    (0..2_000).for_each(|_| assert_eq!(other.hear(), line));
+    deaf.kill().expect("it has not ended");
+    deaf.wait().expect("it is a child");
 }

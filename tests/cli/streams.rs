@@ -8,6 +8,8 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
+use socket2::SockRef;
+
 use crate::harness::{PATIENCE, Program, Scope, field};
 
 /// A server that does the same with each connection, until the test ends.
@@ -164,6 +166,38 @@ fn a_connection_without_a_pool_is_reset_in_the_end() {
     gate.log("there is no pool web; connections wait for it");
     assert_reset(call(address));
     gate.log("a connection is closed: the pool cannot be resolved");
+}
+
+#[test]
+fn an_element_that_says_nothing_is_left_in_time() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let _mute = scope.element(&["--pool", "web", "--discard"]);
+    let options = ["--give-up", "2", "--max-connections", "1"];
+    let (gate, address) = listen_with(&scope, &options);
+    assert_reset(call(address));
+    gate.log("a connection is closed: no element is ready for it");
+    let _willing = forward(&scope, polite_server("willing"));
+    // One of the two meets the silent one first, and each has the only place.
+    for _ in 0..2 {
+        assert_eq!(ask(address, "hello?"), "willing: hello?");
+    }
+    gate.log("the element says nothing; looking for another one");
+}
+
+#[test]
+fn a_client_that_is_reset_waits_for_no_element() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let (mute, _) = scope.element(&["--pool", "web", "--discard"]);
+    let (_gate, address) = listen_with(&scope, &["--give-up", "1000"]);
+    let client = call(address);
+    mute.log("session opened");
+    SockRef::from(&client)
+        .set_linger(Some(Duration::ZERO))
+        .expect("it is open");
+    drop(client);
+    mute.log("session closed");
 }
 
 #[test]
