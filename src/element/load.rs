@@ -192,8 +192,11 @@ async fn run(command: &str) -> Result<Vec<u8>, String> {
     let read = async {
         let mut bytes = Vec::new();
         if let Some(stdout) = stdout {
-            let read = stdout.take(Source::MOST).read_to_end(&mut bytes).await;
-            read.map_err(|error| error.to_string())?;
+            let read = stdout.take(Source::MOST + 1).read_to_end(&mut bytes).await;
+            let read = read.map_err(|error| error.to_string())?;
+            if u64::try_from(read).is_ok_and(|read| read > Source::MOST) {
+                return Err(format!("it is longer than {} bytes", Source::MOST));
+            }
         }
         Ok(bytes)
     };
@@ -279,6 +282,12 @@ mod tests {
         // What is left has the command's output, too.
         let source = Source::Command("sleep 1000 & echo 1".into());
         assert_eq!(source.read(&mut None).await, Ok(1.0));
+    }
+
+    #[tokio::test]
+    async fn an_output_has_a_bound() {
+        let output = run("yes 1").await;
+        assert_eq!(output, Err("it is longer than 4096 bytes".into()));
     }
 
     #[tokio::test(start_paused = true)]
