@@ -26,6 +26,7 @@ pub(crate) use self::policy::{PolicyName, load};
 use self::home::Home;
 use self::load::LoadArgs;
 use self::policy::PolicyArgs;
+use self::relays::Streak;
 use self::service::{Message, Service, ServiceArgs};
 use crate::common::{ClientArgs, Failure, Interrupt, bind, finish, place};
 use crate::registrar::{identifier, seconds};
@@ -139,6 +140,7 @@ pub(crate) async fn run(args: ElementArgs) -> Result<(), Failure> {
         args: &args,
         handle: &handle,
         service,
+        undelivered: Streak::default(),
     };
     let mut home = Home::new();
     loop {
@@ -174,6 +176,8 @@ struct Member<'a> {
     args: &'a ElementArgs,
     handle: &'a Handle<PoolElement>,
     service: Service,
+    /// Messages that could not be delivered.
+    undelivered: Streak,
 }
 
 impl Member<'_> {
@@ -198,7 +202,10 @@ impl Member<'_> {
                 tracing::info!(sessions = self.service.sessions(), "session opened");
             }
             Event::Undelivered { bytes, .. } => {
-                tracing::warn!(bytes = bytes.len(), "an answer could not be delivered");
+                if let Some(undelivered) = self.undelivered.count() {
+                    let bytes = bytes.len();
+                    tracing::warn!(undelivered, bytes, "an answer could not be delivered");
+                }
             }
             Event::SessionClosed { association } => {
                 self.service.close(association);

@@ -23,7 +23,7 @@ pub(crate) struct RegistrarArgs {
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = enrp_port)]
     enrp: Option<EnrpPort>,
     /// Let users in over TCP, too (resolve and connect with --registrar-tcp), at port 3863 or another one of the addresses of --asap.
-    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "3863")]
+    #[arg(long, value_name = "PORT", num_args = 0..=1, default_missing_value = "3863", value_parser = clap::value_parser!(u16).range(1..))]
     tcp: Option<u16>,
     /// Another registrar's address, and its SCTP port for ENRP if it is not 9901; may be given several times. The first one that
     /// answers tells this registrar what there is.
@@ -161,6 +161,9 @@ pub(crate) async fn run(args: RegistrarArgs) -> Result<(), Failure> {
         "registrar at {}",
         place(&bound, port),
     );
+    if let Some(port) = options.asap_tcp_port {
+        tracing::info!("users are let in at TCP port {port}");
+    }
     if options.local.is_empty() && local.ip() != Ipv4Addr::LOCALHOST {
         tracing::warn!(
             "127.0.0.1 was taken: others find this registrar with --registrar {}",

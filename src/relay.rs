@@ -32,7 +32,8 @@ use rserpool_core::{AssocId, Machine, Ppid};
 use rserpool_tokio::{Handle, MAX_MESSAGE_SIZE};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
-use tokio::net::TcpStream;
+use tokio::net::unix::pipe;
+use tokio::net::{TcpStream, tcp};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -239,6 +240,26 @@ pub(crate) enum Framing {
     Lines,
 }
 
+/// Where the peer's bytes are written.
+pub(crate) trait Outlet: AsyncWrite + Unpin {
+    /// Waits until nobody can read them any more.
+    fn lost(&self) -> impl Future<Output = ()> + Send;
+}
+
+impl Outlet for tcp::WriteHalf<'_> {
+    /// A server that has closed the connection is noticed after [`Line::IDLE`] and the time that its system remembers it.
+    async fn lost(&self) {
+        // A runtime that ends loses everything.
+        let _ = self.ready(Interest::ERROR).await;
+    }
+}
+
+impl Outlet for pipe::Sender {
+    async fn lost(&self) {
+        let _ = self.ready(Interest::ERROR).await;
+    }
+}
+
 /// The session was cut off, or what it is connected with here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CutOff;
@@ -309,7 +330,7 @@ impl<M: Sessions> Line<M> {
     pub(crate) async fn carry(
         &self,
         reader: impl AsyncRead + Unpin,
-        writer: impl AsyncWrite + Unpin,
+        writer: impl Outlet,
         framing: Framing,
     ) -> Result<(), CutOff> {
         let closed = || self.until(|state| state.closed);
@@ -457,11 +478,14 @@ impl<M: Sessions> Line<M> {
         Ok(())
     }
 
-    async fn incoming(&self, mut writer: impl AsyncWrite + Unpin) -> io::Result<()> {
+    async fn incoming(&self, mut writer: impl Outlet) -> io::Result<()> {
         let mut passed = 0;
         loop {
-            self.until(|state| !state.received.is_empty() || state.ended || state.closed)
-                .await;
+            tokio::select! {
+                biased;
+                () = self.until(|it| !it.received.is_empty() || it.ended || it.closed) => {}
+                () = writer.lost() => return Ok(()),
+            }
             let mut received = BytesMut::new();
             self.state
                 .send_modify(|state| received = state.received.split());

@@ -8,6 +8,7 @@ use std::process::{ExitStatus, Stdio};
 
 use rserpool_core::element::PoolElement;
 use rustix::process::Signal;
+use tokio::net::unix::pipe;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -44,6 +45,8 @@ impl Program {
             Ok(mut process) => {
                 let (stdin, stdout) = process.pipes();
                 let session = async move {
+                    let stdin = stdin.and_then(|stdin| stdin.into_owned_fd().ok());
+                    let stdin = stdin.and_then(|stdin| pipe::Sender::from_owned_fd(stdin).ok());
                     if let (Some(stdin), Some(stdout)) = (stdin, stdout)
                         && line.accept().await.is_ok()
                     {

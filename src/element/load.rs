@@ -10,6 +10,7 @@ use clap::Args;
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::group::Group;
@@ -47,6 +48,7 @@ impl LoadArgs {
         let mut reading = Reading {
             source,
             told: watch::Sender::new(None),
+            file: None,
             failing: false,
         };
         let load = Load(Some(reading.told.subscribe()));
@@ -88,13 +90,15 @@ impl Load {
 struct Reading {
     source: Source,
     told: watch::Sender<Option<f64>>,
+    /// A read of a file that has not returned. It cannot be cancelled, and the next one waits for it.
+    file: Option<JoinHandle<Result<Vec<u8>, String>>>,
     /// Whether the last one came to nothing, which is said only once.
     failing: bool,
 }
 
 impl Reading {
     async fn read(&mut self) {
-        match self.source.read().await {
+        match self.source.read(&mut self.file).await {
             Ok(load) => {
                 if core::mem::take(&mut self.failing) {
                     tracing::info!("there is a load again: {load}");
@@ -146,13 +150,18 @@ impl Source {
         }
     }
 
-    async fn read(&self) -> Result<f64, String> {
+    async fn read(
+        &self,
+        file: &mut Option<JoinHandle<Result<Vec<u8>, String>>>,
+    ) -> Result<f64, String> {
         let text = async {
             match self {
                 Self::File(path) => {
                     let path = path.clone();
-                    let read = tokio::task::spawn_blocking(move || read_file(&path));
-                    read.await.map_err(|error| error.to_string())?
+                    let start = || tokio::task::spawn_blocking(move || read_file(&path));
+                    let read = file.get_or_insert_with(start).await;
+                    *file = None;
+                    read.map_err(|error| error.to_string())?
                 }
                 Self::Command(command) => run(command).await,
             }
@@ -183,8 +192,11 @@ async fn run(command: &str) -> Result<Vec<u8>, String> {
     let read = async {
         let mut bytes = Vec::new();
         if let Some(stdout) = stdout {
-            let read = stdout.take(Source::MOST).read_to_end(&mut bytes).await;
-            read.map_err(|error| error.to_string())?;
+            let read = stdout.take(Source::MOST + 1).read_to_end(&mut bytes).await;
+            let read = read.map_err(|error| error.to_string())?;
+            if u64::try_from(read).is_ok_and(|read| read > Source::MOST) {
+                return Err(format!("it is longer than {} bytes", Source::MOST));
+            }
         }
         Ok(bytes)
     };
@@ -246,6 +258,7 @@ mod tests {
         let mut reading = Reading {
             source: Source::File(file.clone()),
             told: watch::Sender::new(None),
+            file: None,
             failing: false,
         };
         let mut load = Load(Some(reading.told.subscribe()));
@@ -268,7 +281,27 @@ mod tests {
     async fn a_command_leaves_nothing_behind() {
         // What is left has the command's output, too.
         let source = Source::Command("sleep 1000 & echo 1".into());
-        assert_eq!(source.read().await, Ok(1.0));
+        assert_eq!(source.read(&mut None).await, Ok(1.0));
+    }
+
+    #[tokio::test]
+    async fn an_output_has_a_bound() {
+        let output = run("yes 1").await;
+        assert_eq!(output, Err("it is longer than 4096 bytes".into()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_hangs_is_the_only_one() {
+        let source = Source::File("/dev/null".into());
+        let mut hung = Some(tokio::spawn(core::future::pending()));
+        let id = hung.as_ref().map(JoinHandle::id);
+        for _ in 0..2 {
+            assert!(source.read(&mut hung).await.is_err());
+            assert_eq!(hung.as_ref().map(JoinHandle::id), id);
+        }
+        let mut returned = Some(tokio::spawn(async { Ok(b"0.5".to_vec()) }));
+        assert_eq!(source.read(&mut returned).await, Ok(0.5));
+        assert!(returned.is_none());
     }
 
     #[test]

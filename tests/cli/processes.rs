@@ -48,6 +48,20 @@ fn a_process_may_end_first() {
 }
 
 #[test]
+fn a_process_that_has_ended_keeps_no_place() {
+    let scope = Scope::new();
+    let _registrar = scope.registrar();
+    let element = exec(&scope, &[], &["echo", "hello"]);
+    let (_gate, address) = listen(&scope);
+    let mut client = call(address);
+    let mut heard = String::new();
+    client.read_to_string(&mut heard).expect("an end");
+    // The client's half is still open.
+    element.log("session closed");
+    drop(client);
+}
+
+#[test]
 fn what_a_process_leaves_behind_ends_with_it() {
     let scope = Scope::new();
     let _registrar = scope.registrar();

@@ -322,6 +322,20 @@ fn a_reset_of_the_server_reaches_the_client() {
     assert_reset(it.client);
 }
 
+#[test]
+fn a_server_that_is_gone_after_its_end_keeps_no_place() {
+    let mut it = Conversation::begin();
+    it.client.write_all(b"unread").expect("it is taken");
+    it.served.peek(&mut [0]).expect("it has come");
+    it.served.shutdown(Shutdown::Write).expect("it is open");
+    let mut said = String::new();
+    it.client.read_to_string(&mut said).expect("an end");
+    assert_eq!(said, "unread");
+    // A reset, of which the client's half of the session takes no notice.
+    drop(it.served);
+    it.element.log("session closed");
+}
+
 /// Whoever does not read makes the other end wait, with little on the way; others do not wait.
 #[test]
 fn both_directions_are_held_to_the_speed_of_the_reader() {

@@ -1,6 +1,6 @@
 //! A mistake on the command line is one line on stderr and exit status 2.
 
-use crate::harness::run;
+use crate::harness::{Scope, run};
 
 /// Arguments, and what the line says.
 const MISTAKES: [(&[&str], &str); 33] = [
@@ -150,4 +150,13 @@ fn help_and_version_go_to_stdout() {
         assert_eq!(run.stderr, "", "{arguments:?}");
         assert!(!run.stdout.is_empty(), "{arguments:?}");
     }
+}
+
+#[test]
+fn the_tcp_port_of_a_registrar_is_known() {
+    let scope = Scope::new();
+    let run = scope.run(&["registrar", "--tcp", "0"], b"");
+    assert_eq!(run.status, Some(2));
+    let registrar = scope.start(&["registrar", "--tcp", scope.port()]);
+    registrar.log(&format!("users are let in at TCP port {}", scope.port()));
 }
