@@ -151,6 +151,40 @@ pub enum Action<E> {
     Notify(E),
 }
 
+impl<E> Action<E> {
+    /// The same action of a machine around this one, which tells something else; `None` where that has nothing to tell.
+    ///
+    /// ```
+    /// use rserpool_core::Action;
+    ///
+    /// let told = Action::Notify(3).filter_map(|number| Some(number.to_string()));
+    /// assert_eq!(told, Some(Action::Notify("3".to_string())));
+    /// assert_eq!(Action::Notify(3).filter_map(|_| None::<String>), None);
+    /// ```
+    pub fn filter_map<T>(self, told: impl FnOnce(E) -> Option<T>) -> Option<Action<T>> {
+        Some(match self {
+            Self::Notify(event) => Action::Notify(told(event)?),
+            Self::Connect { ppid, remote } => Action::Connect { ppid, remote },
+            Self::Send {
+                association,
+                ppid,
+                stream,
+                unordered,
+                bytes,
+            } => Action::Send {
+                association,
+                ppid,
+                stream,
+                unordered,
+                bytes,
+            },
+            Self::Announce { ppid, bytes } => Action::Announce { ppid, bytes },
+            Self::Disconnect { association } => Action::Disconnect { association },
+            Self::Abort { association } => Action::Abort { association },
+        })
+    }
+}
+
 /// A message of the application, on its way to a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Data {

@@ -216,9 +216,15 @@ impl Node {
 
     pub(crate) fn poll_action(&mut self) -> Option<Action<Told>> {
         match &mut self.role {
-            Role::Registrar(machine) => machine.poll_action().map(|a| relabel(a, Told::Registrar)),
-            Role::Element(machine) => machine.poll_action().map(|a| relabel(a, Told::Element)),
-            Role::User(machine) => machine.poll_action().map(|a| relabel(a, Told::User)),
+            Role::Registrar(machine) => machine
+                .poll_action()?
+                .filter_map(|event| Some(Told::Registrar(event))),
+            Role::Element(machine) => machine
+                .poll_action()?
+                .filter_map(|event| Some(Told::Element(event))),
+            Role::User(machine) => machine
+                .poll_action()?
+                .filter_map(|event| Some(Told::User(event))),
             Role::Raw(_) => None,
         }
     }
@@ -227,29 +233,6 @@ impl Node {
 /// The address of one of a registrar's two endpoints.
 pub(crate) fn endpoint(id: NodeId, port: u16) -> SocketAddr {
     SocketAddr::new(id.address(), port)
-}
-
-fn relabel<E>(action: Action<E>, told: impl FnOnce(E) -> Told) -> Action<Told> {
-    match action {
-        Action::Notify(event) => Action::Notify(told(event)),
-        Action::Connect { ppid, remote } => Action::Connect { ppid, remote },
-        Action::Send {
-            association,
-            ppid,
-            stream,
-            unordered,
-            bytes,
-        } => Action::Send {
-            association,
-            ppid,
-            stream,
-            unordered,
-            bytes,
-        },
-        Action::Announce { ppid, bytes } => Action::Announce { ppid, bytes },
-        Action::Disconnect { association } => Action::Disconnect { association },
-        Action::Abort { association } => Action::Abort { association },
-    }
 }
 
 #[cfg(test)]

@@ -167,29 +167,13 @@ impl Machine for Visitor {
             if let Some(outcome) = self.outcome.take() {
                 return Some(Action::Notify(outcome));
             }
-            return Some(match self.user.poll_action()? {
-                Action::Notify(event) => {
-                    self.on_event(&event);
-                    continue;
-                }
-                Action::Connect { ppid, remote } => Action::Connect { ppid, remote },
-                Action::Send {
-                    association,
-                    ppid,
-                    stream,
-                    unordered,
-                    bytes,
-                } => Action::Send {
-                    association,
-                    ppid,
-                    stream,
-                    unordered,
-                    bytes,
-                },
-                Action::Announce { ppid, bytes } => Action::Announce { ppid, bytes },
-                Action::Disconnect { association } => Action::Disconnect { association },
-                Action::Abort { association } => Action::Abort { association },
+            let action = self.user.poll_action()?.filter_map(|event| {
+                self.on_event(&event);
+                None
             });
+            if action.is_some() {
+                return action;
+            }
         }
     }
 
