@@ -19,8 +19,8 @@
 //!
 //! **Who sends much.** `send` waits as long as messages to the same peer wait for room in its send buffer; peers do not keep each other
 //! waiting. Two that only send and do not read wait for each other: read meanwhile. Beneath, [`Handle::writable`] waits for all peers; a
-//! peer that takes nothing and is sent to without waiting is given up when 4 MiB wait beside its send buffer: memory is bounded, and no
-//! message is left out in silence.
+//! peer that takes nothing and is sent to without waiting is given up when 4 MiB wait beside its send buffer, each message counted 128
+//! bytes longer: memory is bounded, and no message is left out in silence.
 //!
 //! The send buffer is 4 MiB for each association with SCTP over UDP. With kernel SCTP all associations of a port share what the kernel
 //! grants (`net.core.wmem_max`); none is given more than a quarter of it before its peer has acknowledged everything.
