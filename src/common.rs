@@ -286,7 +286,7 @@ impl Failure {
     }
 
     /// The endpoint could not be bound.
-    fn bind(error: &io::Error, options: &Options) -> Self {
+    pub(crate) fn bind(error: &io::Error, options: &Options) -> Self {
         let place = match options.local[..] {
             [] => "a loopback address".into(),
             _ => join(&options.local),

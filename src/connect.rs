@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use clap::Args;
-use rserpool_core::user::PoolUser;
+use rserpool_core::user::{PoolUser, SessionError};
 use rserpool_core::{PoolHandle, Ppid};
 use rserpool_tokio::seed;
 
@@ -15,6 +15,7 @@ use crate::resolve::{user_config, user_options};
 
 mod lines;
 mod listen;
+mod stream;
 mod terminal;
 
 /// Options of `rserpool connect`.
@@ -25,6 +26,10 @@ pub(crate) struct ConnectArgs {
     /// Ask the registrars over TCP: the ports of --registrar are TCP ports, and a registrar has to be started with --tcp.
     #[arg(long)]
     registrar_tcp: bool,
+    /// The pool's elements are TCP servers themselves, as those of element --tcp: connect to one by TCP. What comes goes there as it
+    /// is, and back.
+    #[arg(long, conflicts_with_all = ["ppid", "one_way", "wait"])]
+    tcp: bool,
     /// The pool.
     #[arg(value_name = "POOL", value_parser = pool_handle)]
     pool: PoolHandle,
@@ -43,7 +48,7 @@ pub(crate) struct ConnectArgs {
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     give_up: Option<f64>,
     /// Take TCP connections at this port instead, at 127.0.0.1 where no address is given: each becomes a session with an element
-    /// that has --forward or --exec. Port 0 is any free one, and the log says which.
+    /// that has --forward or --exec, or with --tcp a connection to one. Port 0 is any free one, and the log says which.
     #[arg(long, value_name = "[ADDR:]PORT", conflicts_with_all = ["ppid", "one_way", "wait"])]
     listen: Option<Place>,
     /// How many connections there are at most with --listen; others wait.
@@ -68,6 +73,14 @@ fn ppid(text: &str) -> Result<u32, String> {
     }
 }
 
+/// Why a session has ended, and what to do.
+fn why_ended(error: &SessionError) -> String {
+    match error {
+        SessionError::OtherTransport => format!("{error}; --tcp is for pools over TCP"),
+        error => error.to_string(),
+    }
+}
+
 /// Talks to the pool, or lets others talk to it, until there is nothing to say or it is interrupted.
 pub(crate) async fn run(args: ConnectArgs) -> Result<(), Failure> {
     let mut interrupt = Interrupt::new()?;
@@ -81,9 +94,12 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<(), Failure> {
         // What is on its way has nothing else to wait for; the stack gives up on a peer that takes nothing.
         options.closing_timeout = Duration::from_secs(60);
     }
-    let bound = bind(&options)?;
     let mut config = user_config(&args.client);
     config.failover_timeout = Duration::from_secs_f64(args.give_up());
+    if args.tcp {
+        return stream::run(&args, gate, options, config, &mut interrupt).await;
+    }
+    let bound = bind(&options)?;
     // Lines wait here, not there: what is refused there is repeated once, when there is an element.
     config.max_session_queue = 0;
     let user = PoolUser::new(config, seed()?);

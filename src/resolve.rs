@@ -139,22 +139,27 @@ pub(crate) async fn answer(
                 policy, elements, ..
             }) => return Ok((policy, elements)),
             Some(Event::ResolveFailed { error, .. }) => {
-                return Err(Failure::failed(match error {
-                    ResolveError::Timeout => client.no_registrar(),
-                    ResolveError::Refused(causes)
-                        if causes.is_empty() || causes == [CauseCode::UNKNOWN_POOL_HANDLE] =>
-                    {
-                        format!(
-                            "there is no pool {pool}: start an element with 'rserpool element --pool {pool} --echo'"
-                        )
-                    }
-                    error => format!("cannot resolve pool {pool}: {error}"),
-                }));
+                return Err(unresolved(client, pool, &error));
             }
             Some(_) => {}
             None => return Err(Failure::socket()),
         }
     }
+}
+
+/// Why there is no answer about the pool, and what to do.
+pub(crate) fn unresolved(client: &ClientArgs, pool: &PoolHandle, error: &ResolveError) -> Failure {
+    Failure::failed(match error {
+        ResolveError::Timeout => client.no_registrar(),
+        ResolveError::Refused(causes)
+            if causes.is_empty() || *causes == [CauseCode::UNKNOWN_POOL_HANDLE] =>
+        {
+            format!(
+                "there is no pool {pool}: start an element with 'rserpool element --pool {pool} --echo'"
+            )
+        }
+        error => format!("cannot resolve pool {pool}: {error}"),
+    })
 }
 
 /// Prints a pool; without a policy there is none.

@@ -17,6 +17,8 @@ mod pipes;
 mod processes;
 #[path = "cli/streams.rs"]
 mod streams;
+#[path = "cli/tcp_pools.rs"]
+mod tcp_pools;
 #[path = "cli/tour.rs"]
 mod tour;
 #[path = "cli/usage.rs"]

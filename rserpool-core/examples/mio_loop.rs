@@ -18,11 +18,12 @@ fn watch<M: Machine>(poll: &Poll, node: &node::Node<M>) -> std::io::Result<()> {
 }
 
 fn main() -> Result<(), node::Failure> {
-    let scope = std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
-    let mut registrar = node::registrar(scope.port())?;
-    let element = |host| node::element(host, scope.port());
-    let mut elements = vec![element(2)?, element(3)?];
-    let mut user = node::user(scope.port())?;
+    let scope = std::net::UdpSocket::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port();
+    let mut registrar = node::registrar(scope)?;
+    let mut elements = vec![node::element(2, scope)?, node::element(3, scope)?];
+    let mut user = node::user(scope)?;
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(64));
     watch(&poll, &registrar)?;
     for element in &elements {
@@ -43,7 +44,6 @@ fn main() -> Result<(), node::Failure> {
             // The socket goes with it, and out of the poll.
             elements.retain(|node| node.endpoint.machine().id() != element);
         }
-        // ANCHOR: wait
         let mut deadlines = vec![
             registrar.endpoint.poll_timeout(),
             user.endpoint.poll_timeout(),
@@ -58,7 +58,6 @@ fn main() -> Result<(), node::Failure> {
             all &= element.receive();
         }
         all &= user.receive();
-        // ANCHOR_END: wait
     }
     Err("no answer in time".into())
 }

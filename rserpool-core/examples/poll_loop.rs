@@ -5,17 +5,16 @@
 mod node;
 
 use core::time::Duration;
-use std::time::Instant;
 
 fn main() -> Result<(), node::Failure> {
     // The UDP port of the scope is any that is free.
-    let scope = std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?;
-    let mut registrar = node::registrar(scope.port())?;
-    let element = |host| node::element(host, scope.port());
-    let mut elements = vec![element(2)?, element(3)?];
-    let mut user = node::user(scope.port())?;
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(20) {
+    let scope = std::net::UdpSocket::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port();
+    let mut registrar = node::registrar(scope)?;
+    let mut elements = vec![node::element(2, scope)?, node::element(3, scope)?];
+    let mut user = node::user(scope)?;
+    for _ in 0..20_000 {
         let mut answered = None;
         registrar.settle(|_, event| println!("registrar: {event:?}"));
         elements.iter_mut().for_each(|node| node.settle(node::echo));
@@ -27,13 +26,10 @@ fn main() -> Result<(), node::Failure> {
             }
             elements.retain(|node| node.endpoint.machine().id() != element);
         }
-        // The standard library waits for one socket at a time: there the read time-out is the deadline. Several of them are
-        // looked at in turns.
+        // The standard library waits for one socket at a time; several are looked at in turns.
         std::thread::sleep(Duration::from_millis(1));
         registrar.receive();
-        for element in &mut elements {
-            element.receive();
-        }
+        elements.iter_mut().for_each(|node| _ = node.receive());
         user.receive();
     }
     Err("no answer in time".into())

@@ -162,7 +162,6 @@ impl<M: Machine> Endpoint<M> {
         rserpool_core::Instant::EPOCH + now.saturating_duration_since(self.epoch)
     }
 
-    // ANCHOR: act
     fn act(&mut self, now: Instant, action: Action<M::Event>) {
         let id = |association: AssocId| AssociationId::from_u64(association.0);
         match action {
@@ -225,9 +224,7 @@ impl<M: Machine> Endpoint<M> {
             self.input(now, Input::ConnectFailed { remote });
         }
     }
-    // ANCHOR_END: act
 
-    // ANCHOR: arrive
     fn arrive(&mut self, now: Instant, event: Event) {
         let association = |id: AssociationId| AssocId(id.as_u64());
         match event {
@@ -290,7 +287,6 @@ impl<M: Machine> Endpoint<M> {
             Event::Writable { .. } => {}
         }
     }
-    // ANCHOR_END: arrive
 
     fn input(&mut self, now: Instant, input: Input<'_>) {
         let now = self.time(now);

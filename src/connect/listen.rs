@@ -10,17 +10,17 @@ use core::str::FromStr;
 use core::time::Duration;
 use std::io;
 
-use rserpool_core::PeId;
 use rserpool_core::user::{Event, PoolUser, ResolveError, SessionId};
+use rserpool_core::{PeId, PoolHandle};
 use rserpool_tokio::{Events, Handle};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::ConnectArgs;
+use super::{ConnectArgs, why_ended};
 use crate::common::{Failure, why_not_bound};
-use crate::relay::{CONTROL, CutOff, Inlet, Line, greeting};
+use crate::relay::{CONTROL, Connection, CutOff, Inlet, Line, greeting};
 
 /// Where connections are taken.
 #[derive(Clone, Copy, Debug)]
@@ -66,14 +66,19 @@ impl Gate {
         })
     }
 
-    /// Serves connections; does not end by itself.
+    /// Where it is.
+    pub(super) fn place(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves connections by sessions over SCTP; does not end by itself.
     pub(super) async fn serve(
         &self,
         args: &ConnectArgs,
         handle: &Handle<PoolUser>,
         events: &mut Events<Event>,
     ) -> Result<(), Failure> {
-        tracing::info!(pool = %args.pool, "listening at {}", self.listener.local_addr()?);
+        tracing::info!(pool = %args.pool, "listening at {}", self.place()?);
         let pool = args.pool.clone();
         let watch = move |user: &mut PoolUser, now| {
             // Elements that come and go are known before a connection is. The second one tells where there is no registrar.
@@ -93,12 +98,19 @@ impl Gate {
                 Some(Ok(ended)) = connections.tasks.join_next() => {
                     connections.inlets.remove(&ended);
                 }
-                accepted = self.accept() => match accepted {
-                    Ok((stream, place)) => connections.add(stream, place).await?,
-                    Err(error) => {
-                        tracing::warn!("cannot take a connection: {error}");
-                        tokio::time::sleep(Self::PAUSE).await;
-                    }
+                (stream, place) = self.next() => connections.add(stream, place).await?,
+            }
+        }
+    }
+
+    /// The next connection, and its place. Nothing is lost where this is dropped before it ends.
+    pub(super) async fn next(&self) -> (Connection, OwnedSemaphorePermit) {
+        loop {
+            match self.accept().await {
+                Ok((stream, place)) => return (Connection::new(stream), place),
+                Err(error) => {
+                    tracing::warn!("cannot take a connection: {error}");
+                    tokio::time::sleep(Self::PAUSE).await;
                 }
             }
         }
@@ -125,6 +137,11 @@ async fn accepted(line: &Line<PoolUser>, give_up: Duration) -> Result<(), CutOff
         line.fail_over().await;
     }
     Ok(())
+}
+
+/// What is said where there is no pool yet, or none any more.
+pub(super) fn no_pool(pool: &PoolHandle) {
+    tracing::warn!("there is no pool {pool}; connections wait for it");
 }
 
 /// A session has lost its element. The connection stays with it where it was ready.
@@ -158,7 +175,11 @@ impl<'a> Connections<'a> {
         }
     }
 
-    async fn add(&mut self, stream: TcpStream, place: OwnedSemaphorePermit) -> Result<(), Failure> {
+    async fn add(
+        &mut self,
+        connection: Connection,
+        place: OwnedSemaphorePermit,
+    ) -> Result<(), Failure> {
         let pool = self.args.pool.clone();
         let session = self
             .handle
@@ -172,7 +193,7 @@ impl<'a> Connections<'a> {
         self.inlets.insert(session, inlet);
         let give_up = Duration::from_secs_f64(self.args.give_up());
         self.tasks.spawn(async move {
-            line.carry_tcp(stream, accepted(&line, give_up)).await;
+            line.carry_tcp(connection, accepted(&line, give_up)).await;
             line.hang_up().await;
             drop(place);
             session
@@ -211,7 +232,7 @@ impl<'a> Connections<'a> {
                 }
             }
             Event::SessionFailed { session, error } => {
-                tracing::warn!("a connection is closed: {error}");
+                tracing::warn!("a connection is closed: {}", why_ended(&error));
                 if let Some(inlet) = self.inlets.get(&session) {
                     inlet.close();
                 }
@@ -224,7 +245,7 @@ impl<'a> Connections<'a> {
                 pool_handle,
                 policy: None,
                 ..
-            } => tracing::warn!("there is no pool {pool_handle}; connections wait for it"),
+            } => no_pool(&pool_handle),
             _ => {}
         }
         Ok(())

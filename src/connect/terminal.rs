@@ -13,8 +13,8 @@ use rserpool_tokio::{Events, Handle, MAX_MESSAGE_SIZE};
 use tokio::io::{AsyncWriteExt, Stdout};
 use tokio::time::sleep;
 
-use super::ConnectArgs;
 use super::lines::Lines;
+use super::{ConnectArgs, why_ended};
 use crate::common::Failure;
 use crate::resolve::answer;
 
@@ -146,7 +146,10 @@ impl Terminal {
                 self.sent = 0;
             }
             Event::SessionFailed { error, .. } => {
-                return Err(Failure::failed(format!("the session has ended: {error}")));
+                return Err(Failure::failed(format!(
+                    "the session has ended: {}",
+                    why_ended(&error)
+                )));
             }
             _ => {}
         }

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::relays::Streak;
-use crate::relay::Line;
+use crate::relay::{Connection, Line};
 
 /// Where the server is. Names are looked up for each connection.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl Server {
                 if self.failures.end() {
                     tracing::info!("{self} takes connections again");
                 }
-                line.carry_tcp(stream, line.accept()).await;
+                line.carry_tcp(Connection::new(stream), line.accept()).await;
             }
             Err(error) => {
                 if let Some(failures) = self.failures.count() {

@@ -12,20 +12,20 @@ use socket2::SockRef;
 
 use crate::harness::{PATIENCE, Program, Scope, field};
 
-/// A server that does the same with each connection, until the test ends.
+/// A server that does the same with each connection, until the test ends. It is at all addresses of this host.
 fn server(serve: impl Fn(TcpStream) + Send + 'static) -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    let address = listener.local_addr().expect("it is bound");
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
     thread::spawn(move || {
         for stream in listener.incoming() {
             serve(stream.expect("a connection"));
         }
     });
-    address
+    (Ipv4Addr::LOCALHOST, port).into()
 }
 
 /// Hears the client out, as half-closing clients expect, and then answers in its own name.
-fn polite_server(name: &'static str) -> SocketAddr {
+pub(crate) fn polite_server(name: &'static str) -> SocketAddr {
     server(move |mut stream| {
         let mut request = Vec::new();
         if stream.read_to_end(&mut request).is_ok() {
@@ -36,7 +36,7 @@ fn polite_server(name: &'static str) -> SocketAddr {
 }
 
 /// A server that hands its connections to the test.
-fn handing_server() -> (SocketAddr, Receiver<TcpStream>) {
+pub(crate) fn handing_server() -> (SocketAddr, Receiver<TcpStream>) {
     let (sender, connections) = channel();
     let address = server(move |stream| {
         let _ = sender.send(patient(stream));
@@ -45,7 +45,7 @@ fn handing_server() -> (SocketAddr, Receiver<TcpStream>) {
 }
 
 /// An address where nobody listens.
-fn nobody() -> SocketAddr {
+pub(crate) fn nobody() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("it is bound")
 }
@@ -83,7 +83,7 @@ pub(crate) fn listen(scope: &Scope) -> (Program, SocketAddr) {
     listen_with(scope, &[])
 }
 
-fn listen_with(scope: &Scope, options: &[&str]) -> (Program, SocketAddr) {
+pub(crate) fn listen_with(scope: &Scope, options: &[&str]) -> (Program, SocketAddr) {
     let gate = scope.start(&[&["connect", "web", "--listen", "0"], options].concat());
     let line = gate.log("listening at ");
     let (_, place) = line.split_once("listening at ").expect("it was found");
@@ -247,7 +247,7 @@ impl Conversation {
 }
 
 /// Nothing more is said, and it is not the end.
-fn assert_reset(mut stream: TcpStream) {
+pub(crate) fn assert_reset(mut stream: TcpStream) {
     let mut said = Vec::new();
     let error = stream.read_to_end(&mut said).expect_err("no end");
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);

@@ -105,7 +105,7 @@ fn an_element_registers_the_tcp_port_of_another_program() {
     assert_eq!(words[2..5], ["TCP", "8080", "127.0.0.2"]);
     let talk = scope.run(&["connect", "p", "--give-up", "3"], b"hello\n");
     assert_eq!(talk.status, Some(1));
-    let why = "the pool has another kind of transport";
+    let why = "the pool has another kind of transport; --tcp is for pools over TCP";
     assert!(talk.stderr.contains(why), "{}", talk.stderr);
 }
 

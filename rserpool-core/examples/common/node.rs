@@ -1,8 +1,7 @@
 //! A machine with a UDP socket of its own on a loopback address, and the roles of a small pool.
 
 use core::net::Ipv4Addr;
-use std::net::UdpSocket;
-use std::time::Instant;
+use std::{net::UdpSocket, time::Instant};
 
 use rserpool_core::element::{self, PoolElement};
 use rserpool_core::registrar::Registrar;
@@ -14,9 +13,7 @@ use rserpool_udp_sctp::{Config, Endpoint, Stack};
 pub(crate) type Failure = Box<dyn core::error::Error>;
 const ELEMENT_PORT: u16 = 7;
 const POOL: &str = "echo";
-const ECHO: Ppid = Ppid(0x2909_7605);
 
-// ANCHOR: node
 pub(crate) struct Node<M> {
     pub(crate) endpoint: Endpoint<M>,
     pub(crate) socket: UdpSocket,
@@ -42,12 +39,11 @@ impl<M: Machine> Node<M> {
             let Ok((length, from)) = self.socket.recv_from(&mut buffer) else {
                 return true;
             };
-            let now = Instant::now();
-            self.endpoint.handle_datagram(now, from, &buffer[..length]);
+            self.endpoint
+                .handle_datagram(Instant::now(), from, &buffer[..length]);
         }
         false
     }
-    // ANCHOR_END: node
 
     /// At 127.0.0.`host`, in a scope that uses the UDP port `scope`; only who has an SCTP port is called there.
     fn new(host: u8, scope: u16, port: Option<u16>, machine: M) -> Result<Self, Failure> {
@@ -66,8 +62,7 @@ impl<M: Machine> Node<M> {
 }
 
 pub(crate) fn registrar(scope: u16) -> Result<Node<Registrar>, Failure> {
-    let epoch = rserpool_core::Instant::EPOCH;
-    let machine = Registrar::new(Default::default(), epoch, seed()?);
+    let machine = Registrar::new(Default::default(), rserpool_core::Instant::EPOCH, seed()?);
     Node::new(1, scope, Some(ASAP_PORT), machine)
 }
 
@@ -85,8 +80,8 @@ pub(crate) fn user(scope: u16) -> Result<Node<PoolUser>, Failure> {
     let mut config = user::Config::default();
     config.hunt.registrars = vec![(Ipv4Addr::LOCALHOST, ASAP_PORT).into()];
     let mut node = Node::new(1, scope, None, PoolUser::new(config, seed()?))?;
-    let open = |user: &mut PoolUser, now| user.open(now, &POOL.into());
-    node.endpoint.call(Instant::now(), open);
+    node.endpoint
+        .call(Instant::now(), |user, now| user.open(now, &POOL.into()));
     Ok(node)
 }
 
@@ -104,7 +99,7 @@ pub(crate) fn ask(user: &mut Endpoint<PoolUser>, event: &user::Event) -> Option<
     println!("{event:?}");
     match *event {
         user::Event::Connected { session, .. } | user::Event::FailedOver { session, .. } => {
-            let ask = |user: &mut PoolUser, _| user.send(session, ECHO, 0, "hello".into());
+            let ask = |user: &mut PoolUser, _| user.send(session, Ppid(0), 0, "hello".into());
             // It was told this moment that there is an element: it takes messages.
             let _ = user.call(Instant::now(), ask);
             None
@@ -116,6 +111,5 @@ pub(crate) fn ask(user: &mut Endpoint<PoolUser>, event: &user::Event) -> Option<
 
 fn seed() -> Result<[u8; 32], getrandom::Error> {
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed)?;
-    Ok(seed)
+    getrandom::fill(&mut seed).map(|()| seed)
 }
