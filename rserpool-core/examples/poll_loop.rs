@@ -4,13 +4,11 @@
 #[path = "common/node.rs"]
 mod node;
 
-use core::time::Duration;
+use std::net::UdpSocket;
 
 fn main() -> Result<(), node::Failure> {
     // The UDP port of the scope is any that is free.
-    let scope = std::net::UdpSocket::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port();
+    let scope = UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port();
     let mut registrar = node::registrar(scope)?;
     let mut elements = vec![node::element(2, scope)?, node::element(3, scope)?];
     let mut user = node::user(scope)?;
@@ -27,7 +25,7 @@ fn main() -> Result<(), node::Failure> {
             elements.retain(|node| node.endpoint.machine().id() != element);
         }
         // The standard library waits for one socket at a time; several are looked at in turns.
-        std::thread::sleep(Duration::from_millis(1));
+        std::thread::sleep(core::time::Duration::from_millis(1));
         registrar.receive();
         elements.iter_mut().for_each(|node| _ = node.receive());
         user.receive();
