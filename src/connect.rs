@@ -95,6 +95,7 @@ pub(crate) async fn run(args: ConnectArgs) -> Result<(), Failure> {
         options.closing_timeout = Duration::from_secs(60);
     }
     let mut config = user_config(&args.client);
+    config.hunt.over_tcp = args.registrar_tcp;
     config.failover_timeout = Duration::from_secs_f64(args.give_up());
     if args.tcp {
         return stream::run(&args, gate, options, config, &mut interrupt).await;

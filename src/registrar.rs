@@ -136,6 +136,7 @@ impl RegistrarArgs {
         let mut config = Config::for_dialect(Dialect::from(self.scope.dialect));
         config.server_id = self.id.map(ServerId);
         config.asap_addresses = at(options.sctp_port);
+        config.asap_tcp_port = options.asap_tcp_port;
         config.enrp_addresses = at(options.enrp_port);
         config.peers = self.peer.iter().map(|peer| (*peer).into()).collect();
         config.announce = self.announce;

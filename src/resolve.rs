@@ -62,6 +62,7 @@ pub(crate) async fn run(args: ResolveArgs) -> Result<(), Failure> {
     let mut interrupt = Interrupt::new()?;
     let bound = bind(&options)?;
     let mut config = user_config(&args.client);
+    config.hunt.over_tcp = args.registrar_tcp;
     config.items = args.items;
     let (handle, mut events) = bound.drive(PoolUser::new(config, seed()?)).spawn();
     let asked = async {

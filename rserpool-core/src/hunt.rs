@@ -30,6 +30,9 @@ use crate::wire::{List, Transport};
 pub struct HuntConfig {
     /// Configured registrars: their ASAP addresses and ports. They never leave the list.
     pub registrars: Vec<SocketAddr>,
+    /// Whether registrars are called over TCP (no), which only users may (RFC 5352 §2.1): of an announcement, the TCP transports
+    /// count then, and not those of SCTP. The driver has to call them so.
+    pub over_tcp: bool,
     /// T5-Serverhunt: how long one set of attempts may take; doubles up to `retran_max` (10 s).
     pub t5_serverhunt: Duration,
     /// RETRAN-MAX: ceiling of T5's doubling (60 s).
@@ -44,6 +47,7 @@ impl Default for HuntConfig {
     fn default() -> Self {
         Self {
             registrars: Vec::new(),
+            over_tcp: false,
             t5_serverhunt: Duration::from_secs(10),
             retran_max: Duration::from_secs(60),
             t7_enrpoutdate: Duration::from_secs(5),
@@ -243,7 +247,12 @@ impl Hunt {
         let Message::ServerAnnounce { transports, .. } = decoded.message else {
             return;
         };
-        for address in announced_addresses(dialect, source, transports) {
+        let announced = if transports.is_empty() {
+            vec![self.announced_from(dialect, source)]
+        } else {
+            self.announced_addresses(transports)
+        };
+        for address in announced {
             if !is_reachable(address.ip()) || self.config.registrars.contains(&address) {
                 continue;
             }
@@ -319,40 +328,39 @@ impl Hunt {
         }
     }
 
+    /// Where to call who announces itself without an address: the registered port is the same with SCTP and TCP (RFC 5352 §8.2).
+    fn announced_from(&self, dialect: Dialect, source: SocketAddr) -> SocketAddr {
+        if dialect.announces_source_port() && !self.config.over_tcp {
+            return source;
+        }
+        SocketAddr::new(source.ip(), crate::ASAP_PORT)
+    }
+
+    /// The addresses of an announcement (RFC 5352 §3.6).
+    fn announced_addresses(&self, transports: List<'_, Transport<'_>>) -> Vec<SocketAddr> {
+        const MAX_ADDRESSES: usize = 16;
+        let over_tcp = self.config.over_tcp;
+        transports
+            .iter()
+            .filter(|transport| match transport {
+                Transport::Sctp(_) => !over_tcp,
+                Transport::Tcp { .. } => over_tcp,
+                _ => false,
+            })
+            .flat_map(|transport| {
+                let port = transport.port().unwrap_or_default();
+                let addresses = transport.addresses();
+                addresses.map(move |address| SocketAddr::new(address, port))
+            })
+            .filter(|address| address.port() != 0)
+            .take(MAX_ADDRESSES)
+            .collect()
+    }
+
     fn forget_attempt(&mut self, address: SocketAddr) {
         self.attempts.retain(|attempt| *attempt != address);
         self.stale.remove(&address);
     }
-}
-
-/// The SCTP addresses of an announcement; without one, its source and the registered port (RFC 5352 §3.6).
-fn announced_addresses(
-    dialect: Dialect,
-    source: SocketAddr,
-    transports: List<'_, Transport<'_>>,
-) -> Vec<SocketAddr> {
-    const MAX_ADDRESSES: usize = 16;
-    if transports.is_empty() {
-        let port = if dialect.announces_source_port() {
-            source.port()
-        } else {
-            crate::ASAP_PORT
-        };
-        return vec![SocketAddr::new(source.ip(), port)];
-    }
-    transports
-        .iter()
-        .filter_map(|transport| match transport {
-            Transport::Sctp(sctp) if sctp.port != 0 => Some(sctp),
-            _ => None,
-        })
-        .flat_map(|sctp| {
-            sctp.addresses
-                .iter()
-                .map(move |address| SocketAddr::new(address, sctp.port))
-        })
-        .take(MAX_ADDRESSES)
-        .collect()
 }
 
 /// Whether an association to the address can be meant; announcements are not trusted.

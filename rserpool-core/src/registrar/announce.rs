@@ -46,19 +46,23 @@ impl Registrar {
             .asap_addresses
             .first()
             .map_or(crate::ASAP_PORT, |address| address.port());
-        let transport = Transport::Sctp(SctpTransport {
+        let sctp = Transport::Sctp(SctpTransport {
             port,
             transport_use: TransportUse::DATA_ONLY,
             addresses: List::Slice(&addresses),
         });
-        let transports = [transport];
+        let tcp = self.config.asap_tcp_port.into_iter().flat_map(|port| {
+            addresses.iter().map(move |address| Transport::Tcp {
+                port,
+                transport_use: TransportUse::DATA_ONLY,
+                address: *address,
+            })
+        });
+        let sctp = Some(sctp).filter(|_| !addresses.is_empty());
+        let transports: Vec<_> = sctp.into_iter().chain(tcp).collect();
         let message = Message::ServerAnnounce {
             server_id: self.id,
-            transports: if addresses.is_empty() {
-                List::EMPTY
-            } else {
-                List::Slice(&transports)
-            },
+            transports: List::Slice(&transports),
         };
         if let Ok(bytes) = message.to_bytes() {
             self.actions.announce(Ppid::ASAP, bytes);

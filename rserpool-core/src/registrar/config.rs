@@ -20,6 +20,8 @@ pub struct Config {
     pub dialect: Dialect,
     /// Where it speaks ASAP: what it announces. All addresses have the same port.
     pub asap_addresses: Vec<SocketAddr>,
+    /// The TCP port of these addresses at which users are let in, if there is one: it is announced, too.
+    pub asap_tcp_port: Option<u16>,
     /// Whether it announces itself by multicast (no).
     pub announce: bool,
     /// T6-Serverannounce: time between the announcements of all registrars together (1 s).
@@ -76,6 +78,7 @@ impl Default for Config {
             server_id: None,
             dialect: Dialect::default(),
             asap_addresses: Vec::new(),
+            asap_tcp_port: None,
             announce: false,
             t6_serverannounce: Duration::from_secs(1),
             keep_alive_interval: Duration::from_secs(30),

@@ -110,6 +110,7 @@ impl<R: Runtime> Builder<R, Config> {
         if self.config.asap_addresses.is_empty() {
             self.config.asap_addresses = asap;
         }
+        self.config.asap_tcp_port = self.options.asap_tcp_port;
         if self.config.enrp_addresses.is_empty() {
             self.config.enrp_addresses = at(self.options.enrp_port);
         }

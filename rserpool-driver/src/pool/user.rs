@@ -242,7 +242,7 @@ fn held_by(carrier: Carrier) -> SessionOptions {
 
 impl<R: Runtime> Builder<R, Config> {
     /// Binds the endpoint, and returns the user with the future that runs it.
-    pub fn start(self) -> io::Result<(PoolUser<R>, impl Future<Output = ()> + Send + 'static)> {
+    pub fn start(mut self) -> io::Result<(PoolUser<R>, impl Future<Output = ()> + Send + 'static)> {
         let bound = self.options.bind()?;
         let role = Arc::new(Asked {
             sessions: Sessions::new(self.limits),
@@ -251,6 +251,7 @@ impl<R: Runtime> Builder<R, Config> {
             next_watch: AtomicU64::new(0),
             stopped: tokio::sync::watch::Sender::new(false),
         });
+        self.config.hunt.over_tcp = self.options.registrar_over_tcp;
         let machine = Machine::new(self.config, seed()?);
         let (handle, events, driver) = bound.drive(machine).into_parts();
         let run = router::run::<R, Asked>(role.clone(), handle.downgrade(), events, driver);

@@ -92,6 +92,32 @@ fn announcements_need_no_address_and_no_period() {
 }
 
 #[test]
+fn the_tcp_port_for_users_is_announced() {
+    // RFC 5352 §2.2.10: SCTP and TCP transports
+    let mut script = Script::new(|config| {
+        config.announce = true;
+        config.asap_addresses = vec![endpoint(1), endpoint(2)];
+        config.asap_tcp_port = Some(80);
+    });
+    let (_, actions) = script.wait();
+    let [Action::Announce { bytes, .. }] = &actions[..] else {
+        panic!("{actions:?}");
+    };
+    let Message::ServerAnnounce { transports, .. } = asap::decode(bytes).expect("ours").message
+    else {
+        panic!("no announcement");
+    };
+    let transports: Vec<_> = transports.iter().collect();
+    assert_eq!(transports.len(), 3);
+    let over_tcp = [1, 2].map(|host| Transport::Tcp {
+        port: 80,
+        transport_use: TransportUse::DATA_ONLY,
+        address: endpoint(host).ip(),
+    });
+    assert_eq!(transports[1..], over_tcp);
+}
+
+#[test]
 fn announcements_of_others_are_capped_and_checked() {
     let mut script = Script::new(|config| config.rates.announcements = Rate::per_second(0));
     let announce = |script: &mut Script, bytes: &[u8]| {

@@ -387,6 +387,51 @@ fn announced_registrars_are_called() {
 }
 
 #[test]
+fn over_tcp_the_tcp_ports_of_announced_registrars_are_called() {
+    // RFC 5352 §2.1, §2.2.10
+    for (over_tcp, expected) in [(false, 3863), (true, 80)] {
+        let mut script = Script::new(|config| {
+            config.hunt.registrars.clear();
+            config.hunt.over_tcp = over_tcp;
+        });
+        script.user.resolve(script.now, &pool());
+        let (source, address) = (registrar(3), registrar(4).ip());
+        let addresses = [address];
+        let tcp = |port| Transport::Tcp {
+            port,
+            transport_use: TransportUse::DATA_ONLY,
+            address,
+        };
+        let sctp = Transport::Sctp(SctpTransport {
+            port: 3863,
+            transport_use: TransportUse::DATA_ONLY,
+            addresses: List::Slice(&addresses),
+        });
+        // Nobody is at port 0.
+        let transports = [tcp(0), sctp, tcp(80)];
+        let announce = |transports| {
+            let server_id = ServerId(1);
+            let message = Message::ServerAnnounce {
+                server_id,
+                transports,
+            };
+            message.to_bytes().expect("short")
+        };
+        let announced = [&transports[..], &[]].map(|list| announce(List::Slice(list)));
+        for bytes in &announced {
+            let ppid = Ppid::ASAP;
+            script.input(Input::Announcement {
+                source,
+                ppid,
+                bytes,
+            });
+        }
+        let called = hunt(SocketAddr::new(address, expected));
+        assert_eq!(script.actions(), [called, hunt(source)]);
+    }
+}
+
+#[test]
 fn a_pool_that_is_resolved_again_takes_no_other_ones_place() {
     let mut script = Script::new(|config| config.max_pools = 2);
     script.connected(HOME, registrar(1));
