@@ -11,6 +11,19 @@ use crate::ids::{PeId, PoolHandle, ServerId};
 use crate::wire::CauseCode;
 
 /// Configuration of a [`Registrar`](super::Registrar).
+///
+/// ```
+/// use core::time::Duration;
+/// use rserpool_core::registrar::Config;
+///
+/// let mut config = Config::default();
+/// config.asap_addresses = vec!["192.0.2.1:3863".parse()?];
+/// config.enrp_addresses = vec!["192.0.2.1:9901".parse()?];
+/// config.peers = vec!["192.0.2.2:9901".parse()?];
+/// // Notices sooner that an element is gone.
+/// config.keep_alive_interval = Duration::from_secs(5);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
@@ -210,6 +223,19 @@ pub enum Removal {
 }
 
 /// What a registrar tells its user.
+///
+/// ```
+/// use rserpool_core::registrar::Event;
+///
+/// fn print(event: &Event) {
+///     match event {
+///         Event::Registered { pool_handle, pe_id } => println!("{pe_id} joins {pool_handle}"),
+///         Event::Removed { pool_handle, pe_id, reason } => println!("{pe_id} leaves {pool_handle}: {reason:?}"),
+///         Event::PeerDead { server } => println!("registrar {server} is silent"),
+///         _ => {}
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {

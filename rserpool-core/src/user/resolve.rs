@@ -86,6 +86,19 @@ impl Requests {
 impl PoolUser {
     /// Resolves a pool, named by 1 to 65,000 bytes; answered by [`Event::Resolved`] or [`Event::ResolveFailed`]. A fresh entry of
     /// the cache answers at once (RFC 5352 §3.3 C1, C4).
+    ///
+    /// ```
+    /// use rserpool_core::user::{Config, Event, PoolUser, ResolveError};
+    /// use rserpool_core::{Action, Instant, Machine, PoolHandle};
+    ///
+    /// let mut user = PoolUser::new(Config::default(), [7; 32]);
+    /// let nothing = PoolHandle::from("");
+    /// user.resolve(Instant::EPOCH, &nothing);
+    /// assert_eq!(user.poll_action(), Some(Action::Notify(Event::ResolveFailed {
+    ///     pool_handle: nothing,
+    ///     error: ResolveError::InvalidHandle,
+    /// })));
+    /// ```
     pub fn resolve(&mut self, now: Instant, pool_handle: &PoolHandle) {
         let stale = self.config.stale_cache_value;
         if let Some(pool) = self.cache.fresh(now, pool_handle, stale) {
