@@ -78,15 +78,12 @@ impl<R: Runtime> Bound<R> {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn core::error::Error>> {
-    /// use rserpool_core::wire::{List, SctpTransport, Transport, TransportBuf, TransportUse};
+    /// use rserpool_core::wire::TransportBuf;
     /// use rserpool_tokio::Options;
     ///
+    /// // What an element's configuration says to its users.
     /// let bound = Options::element(4000).bind()?;
-    /// let user_transport = TransportBuf::from(&Transport::Sctp(SctpTransport {
-    ///     port: 4000,
-    ///     transport_use: TransportUse::DATA_PLUS_CONTROL,
-    ///     addresses: List::Slice(&bound.addresses()),
-    /// }));
+    /// let user_transport = TransportBuf::sctp(4000, &bound.addresses());
     /// # let _ = user_transport;
     /// # Ok(()) }
     /// ```

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use rserpool_core::element::{CardError, Config, PoolElement as Machine};
 use rserpool_core::user::Element;
-use rserpool_core::wire::{List, Policy, SctpTransport, Transport, TransportBuf, TransportUse};
+use rserpool_core::wire::{Policy, Transport, TransportBuf};
 use rserpool_core::{PeId, PoolHandle};
 
 use super::builder::any_port;
@@ -464,11 +464,7 @@ impl<R: Runtime> Builder<R, Config> {
         let bound = self.options.bind()?;
         let addresses = bound.addresses();
         if self.config.user_transport.as_transport() == Transport::Opaque(&[]) {
-            self.config.user_transport = TransportBuf::from(&Transport::Sctp(SctpTransport {
-                port,
-                transport_use: TransportUse::DATA_PLUS_CONTROL,
-                addresses: List::Slice(&addresses),
-            }));
+            self.config.user_transport = TransportBuf::sctp(port, &addresses);
         }
         let role = Arc::new(Served::new(self.limits, self.config.policy));
         let machine = Machine::new(self.config, seed()?);

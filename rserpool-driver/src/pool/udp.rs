@@ -25,11 +25,12 @@ use crate::{Interest, Runtime, UdpSocket, Watched};
 /// let mut session = user.connect_udp("TimePool").await?;
 /// let mut answer = [0; 1024];
 /// let length = loop {
-///     session.send(b"what time is it?").await?;
-///     match timeout(Duration::from_secs(1), session.recv(&mut answer)).await {
-///         Ok(Ok(length)) => break length,
-///         _ => session.reconnect().await?,
+///     let sent = session.send(b"what time is it?").await;
+///     let received = timeout(Duration::from_secs(1), session.recv(&mut answer)).await;
+///     if let (Ok(()), Ok(Ok(length))) = (sent, received) {
+///         break length;
 ///     }
+///     session.reconnect().await?;
 /// };
 /// println!("{:?}", &answer[..length]);
 /// # Ok(()) }

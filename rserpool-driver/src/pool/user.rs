@@ -353,7 +353,7 @@ impl<R: Runtime> PoolUser<R> {
     /// # async fn example(user: rserpool_tokio::PoolUser) -> Result<(), Box<dyn core::error::Error>> {
     /// use rserpool_tokio::Ended;
     ///
-    /// let session = user.connect("EchoPool").await?;
+    /// let session = user.connect("LogPool").await?;
     /// session.send("the last words").await?;
     /// // They are delivered, and the session ends.
     /// user.shutdown().await;
