@@ -124,6 +124,17 @@ impl PoolElement {
     }
 
     /// Ends a user's session after what was sent has been delivered.
+    ///
+    /// ```
+    /// use rserpool_core::element::PoolElement;
+    /// use rserpool_core::{AssocId, Ppid};
+    ///
+    /// fn dismiss(element: &mut PoolElement, user: AssocId) {
+    ///     // It may have gone already.
+    ///     let _ = element.send(user, Ppid::UNSPECIFIED, 0, "good-bye".into());
+    ///     element.close(user);
+    /// }
+    /// ```
     pub fn close(&mut self, association: AssocId) {
         if self.peers.contains_key(&association) {
             self.actions.disconnect(association);

@@ -118,6 +118,15 @@ impl Default for Config {
 
 impl Config {
     /// The defaults for a scope that speaks `dialect`: the RFC's timers, or the reference implementation's.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use rserpool_core::Dialect;
+    /// use rserpool_core::registrar::Config;
+    ///
+    /// let config = Config::for_dialect(Dialect::Rsplib);
+    /// assert_eq!(config.peer_heartbeat_cycle, Duration::from_millis(2400));
+    /// ```
     pub fn for_dialect(dialect: Dialect) -> Self {
         let config = Self {
             dialect,
@@ -157,6 +166,15 @@ impl Rate {
 
 /// How often one host may ask for something, whatever number of associations it has. A host is an IPv4 address, or a network of
 /// 64 bits of IPv6; of an association with several addresses the first one counts.
+///
+/// ```
+/// use rserpool_core::registrar::{Config, Rate};
+///
+/// let mut config = Config::default();
+/// // Few hosts with many users each, all of them trusted.
+/// config.rates.resolutions = Rate::per_second(0);
+/// config.rates.reports = Rate { per_second: 10, burst: 100 };
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Rates {

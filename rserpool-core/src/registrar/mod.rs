@@ -213,6 +213,14 @@ impl Registrar {
     }
 
     /// All pools and elements it knows.
+    ///
+    /// ```
+    /// use rserpool_core::registrar::{Config, Registrar};
+    /// use rserpool_core::Instant;
+    ///
+    /// let registrar = Registrar::new(Config::default(), Instant::EPOCH, [7; 32]);
+    /// assert_eq!(registrar.handlespace().len(), 0);
+    /// ```
     pub fn handlespace(&self) -> &Handlespace {
         &self.handlespace
     }
@@ -223,6 +231,16 @@ impl Registrar {
     }
 
     /// The registrars that it knows.
+    ///
+    /// ```
+    /// use rserpool_core::registrar::Registrar;
+    ///
+    /// fn print(registrar: &Registrar) {
+    ///     for peer in registrar.peers() {
+    ///         println!("{} knows {peer}", registrar.id());
+    ///     }
+    /// }
+    /// ```
     pub fn peers(&self) -> impl Iterator<Item = ServerId> + '_ {
         self.scope.servers.keys().copied()
     }

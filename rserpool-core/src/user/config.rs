@@ -198,6 +198,17 @@ impl SessionOptions {
 }
 
 /// A resolved pool element.
+///
+/// ```
+/// use core::net::SocketAddr;
+/// use rserpool_core::user::Element;
+///
+/// /// Where to connect to, in a pool whose sessions are the application's.
+/// fn remote(element: &Element) -> Option<SocketAddr> {
+///     let transport = element.user_transport.as_transport();
+///     Some(SocketAddr::new(transport.addresses().next()?, transport.port()?))
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Element {
     /// Its identifier within the pool.
@@ -319,6 +330,13 @@ pub enum SendError {
 }
 
 /// Why a session ended that its user did not close.
+///
+/// ```
+/// use rserpool_core::user::{ResolveError, SessionError};
+///
+/// let error = SessionError::Unresolved(ResolveError::Timeout);
+/// assert_eq!(error.to_string(), "the pool cannot be resolved: no registrar answered");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
@@ -457,6 +475,15 @@ pub enum Event {
 }
 
 /// What a pool user counts.
+///
+/// ```
+/// use rserpool_core::user::PoolUser;
+///
+/// fn line(user: &PoolUser) -> String {
+///     let counters = user.counters();
+///     format!("{} resolutions, {} elements reported", counters.resolutions, counters.reports)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {

@@ -244,6 +244,16 @@ impl PoolUser {
     }
 
     /// The association that a session has with its element.
+    ///
+    /// ```
+    /// use rserpool_core::user::{Config, PoolUser};
+    /// use rserpool_core::{Instant, PoolHandle};
+    ///
+    /// let mut user = PoolUser::new(Config::default(), [7; 32]);
+    /// let session = user.open(Instant::EPOCH, &PoolHandle::from("EchoPool")).expect("the first one");
+    /// // A driver asks before it sends, to know whose send buffer has to have room.
+    /// assert_eq!(user.association(session), None);
+    /// ```
     pub fn association(&self, session: SessionId) -> Option<AssocId> {
         let channel = self.sessions.get(&session)?.channel()?;
         Some(channel.association)
@@ -278,6 +288,16 @@ impl PoolUser {
 
     /// The same for a message that may overtake others (RFC 5352 §6.5.5). A transport that cannot do so sends it in order, and
     /// so does every transport where it is sent again.
+    ///
+    /// ```
+    /// use rserpool_core::Ppid;
+    /// use rserpool_core::user::{PoolUser, SendError, SessionId};
+    ///
+    /// /// Need not wait for what was sent before.
+    /// fn cancel(user: &mut PoolUser, session: SessionId) -> Result<(), SendError> {
+    ///     user.send_unordered(session, Ppid::UNSPECIFIED, 0, "cancel".into())
+    /// }
+    /// ```
     pub fn send_unordered(
         &mut self,
         session: SessionId,
@@ -392,6 +412,17 @@ impl PoolUser {
 
     /// Says to elements that this user is an element of a pool, too, and whom to turn to when it fails: to each one when a
     /// session gets to it (RFC 5352 §3.9). Without elements nothing is said.
+    ///
+    /// ```
+    /// use rserpool_core::PoolHandle;
+    /// use rserpool_core::user::{CardError, Element, PoolUser};
+    ///
+    /// /// This user is an element of `pool`, and `others` can do what it does.
+    /// fn introduce(user: &mut PoolUser, pool: &PoolHandle, others: &[Element]) -> Result<(), CardError> {
+    ///     let elements: Vec<_> = others.iter().map(Element::to_wire).collect();
+    ///     user.set_business_card(pool, &elements)
+    /// }
+    /// ```
     pub fn set_business_card(
         &mut self,
         pool_handle: &PoolHandle,
