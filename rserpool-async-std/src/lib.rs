@@ -1,8 +1,9 @@
 //! Reliable Server Pooling on `async-io`, for async-std, smol, and any other executor: a few lines to join a pool, and a few to
 //! talk to one.
 //!
-//! Everything has the names that it has in `rserpool-tokio`. Nothing is spawned: `start` returns the endpoint as a future that the
-//! caller runs, and no runtime has to be there.
+//! Everything has the names that it has in `rserpool-tokio`. The examples of the items use them from there, and are the same
+//! here, but for `spawn`: nothing is spawned. `start` returns the endpoint as a future that the caller runs, and no runtime has
+//! to be there.
 //!
 //! A server is a [`PoolElement`]. It registers in a pool, and accepts sessions:
 //!
@@ -103,6 +104,15 @@ rserpool_driver::names!(AsyncIo);
 macro_rules! spawning {
     ($runtime:ident, $spawn:expr) => {
         /// The runtime.
+        ///
+        /// ```
+        #[doc = concat!("use ", module_path!(), "::{PoolUser, ", stringify!($runtime), "};")]
+        ///
+        /// // The names of this module are those of `rserpool_driver` with this runtime.
+        #[doc = concat!("fn same(user: PoolUser) -> rserpool_driver::PoolUser<", stringify!($runtime), "> {")]
+        ///     user
+        /// }
+        /// ```
         #[derive(Clone, Copy, Debug)]
         pub enum $runtime {}
 

@@ -12,6 +12,15 @@ use futures_lite::{AsyncRead, AsyncWrite, future};
 use rserpool_driver::{Interest, Runtime, TcpListener, TcpStream, UdpSocket, Watched};
 
 /// The runtime.
+///
+/// ```
+/// use rserpool_async_std::{AsyncIo, PoolUser};
+///
+/// // The names of this crate are those of `rserpool_driver` with this runtime.
+/// fn same(user: PoolUser) -> rserpool_driver::PoolUser<AsyncIo> {
+///     user
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum AsyncIo {}
 

@@ -14,6 +14,15 @@ pub enum Life {
 }
 
 /// A wire dialect. All registrars and elements of an operational scope speak the same one.
+///
+/// ```
+/// use core::time::Duration;
+/// use rserpool_core::{Dialect, Life};
+///
+/// let life = Life::For(Duration::from_secs(300));
+/// assert_eq!(Dialect::Rfc.life_to_wire(life), 300);
+/// assert_eq!(Dialect::Rsplib.life_to_wire(life), 300_000);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Dialect {
     /// As RFC 5352–5356 say.

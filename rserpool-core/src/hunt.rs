@@ -25,6 +25,18 @@ use crate::wire::asap::{self, Message};
 use crate::wire::{List, Transport};
 
 /// How registrars are found.
+///
+/// ```
+/// use rserpool_core::user::Config;
+/// use core::time::Duration;
+///
+/// let mut config = Config::default();
+/// config.hunt.registrars = vec!["192.0.2.1:3863".parse()?, "[2001:db8::1]:3863".parse()?];
+/// // Tries the next ones sooner, and never waits longer than that.
+/// config.hunt.t5_serverhunt = Duration::from_secs(2);
+/// config.hunt.retran_max = Duration::from_secs(10);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HuntConfig {

@@ -38,6 +38,15 @@ wire_id! {
 ///
 /// Clones share the bytes. A handle made by [`PoolHandle::from`] a slice owns a copy of its own, so that it never keeps a
 /// receive buffer alive.
+///
+/// ```
+/// use rserpool_core::PoolHandle;
+///
+/// let pool = PoolHandle::from("EchoPool");
+/// assert_eq!(pool.as_bytes(), b"EchoPool");
+/// assert_eq!(pool.to_string(), "EchoPool");
+/// assert_eq!(PoolHandle::from(&[0xff, 0x00][..]).to_string(), "0xff00");
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolHandle(Arc<[u8]>);
 
@@ -94,6 +103,15 @@ fn printable(bytes: &[u8]) -> Option<&str> {
 }
 
 /// An association, named by the driver. A driver never uses an id twice for the same machine.
+///
+/// ```
+/// use rserpool_core::AssocId;
+///
+/// // A driver counts. What it has over TCP has names of its own, from another counter.
+/// let (sctp, tcp) = (AssocId(1), AssocId::tcp(1));
+/// assert_ne!(sctp, tcp);
+/// assert!(tcp.is_tcp() && !sctp.is_tcp());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AssocId(pub u64);
 
@@ -113,6 +131,13 @@ impl AssocId {
 }
 
 /// The protocol that a message belongs to: SCTP's payload protocol identifier, in host byte order.
+///
+/// ```
+/// use rserpool_core::Ppid;
+///
+/// // On the wire it is in network byte order; some sockets have it so, too.
+/// assert_eq!(Ppid::ASAP.0.to_be_bytes(), [0, 0, 0, 11]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ppid(pub u32);
 
@@ -121,7 +146,7 @@ impl Ppid {
     pub const UNSPECIFIED: Self = Self(0);
     /// Aggregate Server Access Protocol (RFC 5352 §8.3).
     pub const ASAP: Self = Self(11);
-    /// Endpoint Handlespace Redundancy Protocol (RFC 5353 §5.3).
+    /// Endpoint Handlespace Redundancy Protocol (RFC 5353 §5.4).
     pub const ENRP: Self = Self(12);
 }
 

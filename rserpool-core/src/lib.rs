@@ -81,7 +81,7 @@ pub mod wire;
 
 /// The SCTP, TCP and UDP port of ASAP (RFC 5352 §8.2).
 pub const ASAP_PORT: u16 = 3863;
-/// The SCTP and UDP port of ENRP (RFC 5353 §5.2).
+/// The SCTP and UDP port of ENRP (RFC 5353 §5.3).
 pub const ENRP_PORT: u16 = 9901;
 
 pub use dialect::{Dialect, Life};

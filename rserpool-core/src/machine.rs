@@ -19,6 +19,27 @@ use crate::time::Instant;
 use crate::wire::asap;
 
 /// A protocol machine: a registrar, a pool element or a pool user.
+///
+/// ```
+/// use rserpool_core::{Action, Input, Instant, Machine};
+///
+/// /// One round of a driver; says when the next one is due if nothing happens.
+/// fn round<M: Machine>(
+///     machine: &mut M,
+///     now: Instant,
+///     input: Option<Input<'_>>,
+///     mut act: impl FnMut(Action<M::Event>),
+/// ) -> Option<Instant> {
+///     if let Some(input) = input {
+///         machine.handle_input(now, input);
+///     }
+///     machine.handle_timeout(now);
+///     while let Some(action) = machine.poll_action() {
+///         act(action);
+///     }
+///     machine.poll_timeout()
+/// }
+/// ```
 pub trait Machine {
     /// What the machine tells its user.
     type Event;
@@ -38,6 +59,23 @@ pub trait Machine {
 }
 
 /// What happened outside.
+///
+/// ```
+/// use rserpool_core::user::{Config, PoolUser};
+/// use rserpool_core::{Action, Input, Instant, Machine, PoolHandle};
+///
+/// let mut config = Config::default();
+/// config.hunt.registrars = vec!["192.0.2.1:3863".parse()?];
+/// let mut user = PoolUser::new(config, [7; 32]);
+/// user.resolve(Instant::EPOCH, &PoolHandle::from("EchoPool"));
+/// let Some(Action::Connect { remote, .. }) = user.poll_action() else { panic!() };
+///
+/// // Nobody is there: it tries again when T5 has expired.
+/// user.handle_input(Instant::EPOCH, Input::ConnectFailed { remote: remote[0] });
+/// assert_eq!(user.poll_action(), None);
+/// assert!(user.poll_timeout().is_some());
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     /// An association is up, opened by either side.
@@ -96,6 +134,22 @@ pub enum Input<'a> {
 }
 
 /// How an association ended.
+///
+/// ```
+/// use rserpool_core::End;
+/// use std::io;
+///
+/// /// How a stream ended whose reader has got this.
+/// fn end_of(result: &io::Result<usize>) -> Option<End> {
+///     match result {
+///         Ok(0) => Some(End::Closed),
+///         Ok(_) => None,
+///         Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+///         Err(_) => Some(End::Lost),
+///     }
+/// }
+/// assert_eq!(end_of(&Ok(0)), Some(End::Closed));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// One side closed it, and everything sent had been delivered.
@@ -105,6 +159,23 @@ pub enum End {
 }
 
 /// What the driver shall do next.
+///
+/// ```
+/// use rserpool_core::Action;
+///
+/// /// What a driver writes into its log.
+/// fn line<E: core::fmt::Debug>(action: &Action<E>) -> String {
+///     match action {
+///         Action::Connect { remote, .. } => format!("connects to {}", remote[0]),
+///         Action::Send { association, bytes, .. } => format!("{} bytes on {}", bytes.len(), association.0),
+///         Action::Announce { bytes, .. } => format!("{} bytes to everybody", bytes.len()),
+///         Action::Disconnect { association } => format!("closes {}", association.0),
+///         Action::Abort { association } => format!("aborts {}", association.0),
+///         Action::Notify(event) => format!("{event:?}"),
+///     }
+/// }
+/// assert_eq!(line(&Action::Notify(7)), "7");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action<E> {
     /// Open an association to a peer, from the local endpoint of that protocol. It is answered by [`Input::Connected`] or

@@ -1,6 +1,6 @@
 //! Known protocol bugs that a test can switch on, one at a time, to see that the simulator finds them.
 //!
-//! Without the feature `planted-bugs` there are none: [`planted`] is constant, and what it guards is not compiled in. With it,
+//! Without the feature `planted-bugs` there are none: `planted` is constant, and what it guards is not compiled in. With it,
 //! none is there until [`plant`] is called.
 
 macro_rules! bugs {

@@ -7,6 +7,18 @@ use core::time::Duration;
 /// A point in time, in microseconds since the driver's epoch.
 ///
 /// The core has no clock: there is no `now()`. Additions saturate at the end of time, some 584,000 years away.
+///
+/// ```
+/// use rserpool_core::Instant;
+/// use std::time::Duration;
+///
+/// let epoch = std::time::Instant::now();
+/// let later = epoch + Duration::from_millis(1500);
+/// let now = Instant::EPOCH + later.duration_since(epoch);
+/// assert_eq!(now.as_micros(), 1_500_000);
+/// // And back, for the driver's own timer.
+/// assert_eq!(epoch + now.duration_since(Instant::EPOCH), later);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Instant(u64);
 

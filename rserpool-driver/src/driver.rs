@@ -5,158 +5,31 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::io;
 
-use rserpool_core::{Action, AssocId, Input, Instant, Machine, Ppid};
+use rserpool_core::{Action, Input, Instant, Machine, Ppid};
 use tokio::sync::{mpsc, watch};
 
+use crate::handle::{Command, Events, Handle, Room};
 use crate::multicast::Groups;
 use crate::runtime::Alarm;
 use crate::transport::{Arrival, Outgoing, Transport};
 use crate::{Options, Runtime, Spawn, TransportKind, seed};
 
-/// Something to do with the machine.
-pub(crate) type Task<M> = Box<dyn FnOnce(&mut M, Instant) + Send>;
-
-/// The same, with a way to ask whether a peer's send buffer is full.
-type RoomTask<M> = Box<dyn FnOnce(&mut M, Instant, &dyn Fn(AssocId) -> bool) + Send>;
-
-enum Command<M> {
-    Run(RoomTask<M>),
-    Stop,
-}
-
-/// The events of a machine, in order; `None` when the endpoint has stopped.
-pub type Events<E> = mpsc::Receiver<E>;
-
-/// The endpoint has stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the endpoint has stopped")]
-pub struct Stopped;
-
-/// Gives commands to a machine that an endpoint runs. When the last handle is dropped, the endpoint stops.
-pub struct Handle<M> {
-    commands: mpsc::Sender<Command<M>>,
-    room: Room,
-}
-
-/// What the driver tells of the send buffers.
-#[derive(Clone)]
-struct Room {
-    full: watch::Receiver<bool>,
-    relieved: watch::Receiver<u64>,
-}
-
-impl<M> Clone for Handle<M> {
-    fn clone(&self) -> Self {
-        Self {
-            commands: self.commands.clone(),
-            room: self.room.clone(),
-        }
-    }
-}
-
-impl<M> Handle<M> {
-    /// Runs `command` on the machine and returns its result. What it queues is done at once.
-    pub async fn call<R: Send + 'static>(
-        &self,
-        command: impl FnOnce(&mut M, Instant) -> R + Send + 'static,
-    ) -> Result<R, Stopped> {
-        self.answer(move |machine, now, _| command(machine, now))
-            .await
-    }
-
-    /// The same, when no messages to a peer wait for room in its send buffer: the one on the association that `to` says, if any.
-    /// Whoever sends much to one peer sends it here, and is held to the speed of that peer and of no other. Both closures may be
-    /// called several times, but what `command` does is done once. Go on taking events meanwhile: the peer may wait for that.
-    pub async fn call_with_room<R: Send + 'static>(
-        &self,
-        to: impl Fn(&M) -> Option<AssocId> + Clone + Send + 'static,
-        command: impl FnOnce(&mut M, Instant) -> R + Clone + Send + 'static,
-    ) -> Result<R, Stopped> {
-        let mut relieved = self.room.relieved.clone();
-        loop {
-            // Before the attempt: what changes in between counts.
-            relieved.mark_unchanged();
-            let (to, command) = (to.clone(), command.clone());
-            let attempt = self.answer(move |machine, now, is_full| {
-                let full = to(machine).is_some_and(is_full);
-                (!full).then(|| command(machine, now))
-            });
-            match attempt.await? {
-                Some(result) => return Ok(result),
-                None => relieved.changed().await.map_err(|_| Stopped)?,
-            }
-        }
-    }
-
-    async fn answer<R: Send + 'static>(
-        &self,
-        command: impl FnOnce(&mut M, Instant, &dyn Fn(AssocId) -> bool) -> R + Send + 'static,
-    ) -> Result<R, Stopped> {
-        let (answer, result) = tokio::sync::oneshot::channel();
-        let task: RoomTask<M> = Box::new(move |machine, now, is_full| {
-            // Whoever asked may have gone; the command is done all the same.
-            let _ = answer.send(command(machine, now, is_full));
-        });
-        self.give(Command::Run(task)).await?;
-        result.await.map_err(|_| Stopped)
-    }
-
-    /// Has something done without waiting for it.
-    pub(crate) async fn run(&self, task: Task<M>) -> Result<(), Stopped>
-    where
-        M: 'static,
-    {
-        let task: RoomTask<M> = Box::new(move |machine, now, _| task(machine, now));
-        self.give(Command::Run(task)).await
-    }
-
-    async fn give(&self, command: Command<M>) -> Result<(), Stopped> {
-        self.commands.send(command).await.map_err(|_| Stopped)
-    }
-
-    /// Stops the endpoint, whatever handles there are: its associations are closed in order. It has stopped when its events end.
-    pub async fn stop(&self) {
-        // It may have stopped already.
-        let _ = self.give(Command::Stop).await;
-    }
-
-    pub(crate) fn downgrade(&self) -> WeakHandle<M> {
-        WeakHandle {
-            commands: self.commands.downgrade(),
-            room: self.room.clone(),
-        }
-    }
-
-    /// Waits until no association of the endpoint has messages beyond its send buffer. Whoever sends much waits here before
-    /// each message, and is held to the speed of the slowest peer; without it, a peer that lets 4 MiB wait beside its send
-    /// buffer is given up. Go on taking events meanwhile: a peer may wait for that.
-    pub async fn writable(&self) -> Result<(), Stopped> {
-        let mut full = self.room.full.clone();
-        full.wait_for(|full| !full).await.map_err(|_| Stopped)?;
-        if self.commands.is_closed() {
-            return Err(Stopped);
-        }
-        Ok(())
-    }
-}
-
-/// A handle that does not keep the endpoint running.
-pub(crate) struct WeakHandle<M> {
-    commands: mpsc::WeakSender<Command<M>>,
-    room: Room,
-}
-
-impl<M> WeakHandle<M> {
-    /// `None` where the endpoint stops.
-    pub(crate) fn upgrade(&self) -> Option<Handle<M>> {
-        Some(Handle {
-            commands: self.commands.upgrade()?,
-            room: self.room.clone(),
-        })
-    }
-}
-
 /// An endpoint without a machine: its address is known, which a machine's configuration may need.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn core::error::Error>> {
+/// use core::net::SocketAddr;
+/// use rserpool_core::{ASAP_PORT, Instant, registrar};
+/// use rserpool_tokio::{Options, seed};
+///
+/// let bound = Options::registrar().bind()?;
+/// let mut config = registrar::Config::default();
+/// config.asap_addresses = vec![SocketAddr::new(bound.addresses()[0], ASAP_PORT)];
+/// let registrar = registrar::Registrar::new(config, Instant::EPOCH, seed()?);
+/// let (handle, events) = bound.drive(registrar).spawn();
+/// # let _ = (handle, events);
+/// # Ok(()) }
+/// ```
 pub struct Bound<R: Runtime> {
     transport: Transport<R>,
     groups: Groups<R>,
@@ -184,21 +57,74 @@ impl<R: Runtime> Bound<R> {
     }
 
     /// Which transport it has; never [`TransportKind::Auto`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::{Options, TransportKind};
+    ///
+    /// match Options::user().bind()?.transport() {
+    ///     TransportKind::Kernel => println!("the kernel has SCTP"),
+    ///     other => println!("{other}: registrars and elements need it, too"),
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn transport(&self) -> TransportKind {
         self.transport.kind()
     }
 
     /// The local addresses; the first one is preferred.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_core::wire::TransportBuf;
+    /// use rserpool_tokio::Options;
+    ///
+    /// // What an element's configuration says to its users.
+    /// let bound = Options::element(4000).bind()?;
+    /// let user_transport = TransportBuf::sctp(4000, &bound.addresses());
+    /// # let _ = user_transport;
+    /// # Ok(()) }
+    /// ```
     pub fn addresses(&self) -> Vec<IpAddr> {
         self.transport.addresses()
     }
 
     /// The first local address, and the UDP port; with kernel SCTP, the SCTP port.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::{Options, TransportKind};
+    ///
+    /// let mut options = Options::user();
+    /// options.transport = TransportKind::Udp;
+    /// options.udp_port = 0;
+    /// let bound = options.bind()?;
+    /// assert_ne!(bound.local().port(), 0);
+    /// println!("UDP from {}", bound.local());
+    /// # Ok(()) }
+    /// ```
     pub fn local(&self) -> SocketAddr {
         self.transport.local()
     }
 
     /// Gives the endpoint its machine. The machine's time begins now, at [`Instant::EPOCH`].
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_core::{PoolHandle, user};
+    /// use rserpool_tokio::{Options, seed};
+    ///
+    /// let mut config = user::Config::default();
+    /// config.hunt.registrars = vec!["192.0.2.1:3863".parse()?];
+    /// let machine = user::PoolUser::new(config, seed()?);
+    /// let (handle, mut events) = Options::user().bind()?.drive(machine).spawn();
+    /// handle.call(|user, now| user.subscribe(now, &PoolHandle::from("EchoPool"))).await??;
+    /// println!("{:?}", events.recv().await);
+    /// # Ok(()) }
+    /// ```
     pub fn drive<M: Machine>(self, machine: M) -> Endpoint<M, R> {
         Endpoint {
             machine,
@@ -213,6 +139,15 @@ impl<R: Runtime> Bound<R> {
 }
 
 /// A machine with its transport.
+///
+/// ```
+/// use rserpool_core::element::PoolElement;
+/// use rserpool_tokio::{Endpoint, Options};
+///
+/// fn endpoint(machine: PoolElement) -> std::io::Result<Endpoint<PoolElement>> {
+///     Ok(Options::element(4000).bind()?.drive(machine))
+/// }
+/// ```
 pub struct Endpoint<M: Machine, R: Runtime> {
     machine: M,
     transport: Transport<R>,
@@ -233,7 +168,19 @@ where
     /// How many commands may wait for the driver.
     const COMMANDS: usize = 1024;
 
-    /// Runs the endpoint in a task of its own until the last handle is dropped.
+    /// Runs the endpoint in a task of its own until the last handle is dropped. With tokio, it must be called within the runtime.
+    ///
+    /// ```no_run
+    /// # async fn example(
+    /// #     endpoint: rserpool_tokio::Endpoint<rserpool_core::element::PoolElement>,
+    /// # ) -> Result<(), Box<dyn core::error::Error>> {
+    /// let (handle, mut events) = endpoint.spawn();
+    /// handle.call(|element, now| element.register(now)).await?;
+    /// while let Some(event) = events.recv().await {
+    ///     println!("{event:?}");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn spawn(self) -> (Handle<M>, Events<M::Event>)
     where
         R: Spawn,
@@ -244,6 +191,24 @@ where
     }
 
     /// The endpoint as a future that the caller runs; it ends when the last handle is dropped.
+    ///
+    /// ```no_run
+    /// # async fn example(
+    /// #     endpoint: rserpool_tokio::Endpoint<rserpool_core::element::PoolElement>,
+    /// # ) -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::Stopped;
+    ///
+    /// let (handle, mut events, run) = endpoint.into_parts();
+    /// let application = async move {
+    ///     handle.call(|element, now| element.register(now)).await?;
+    ///     println!("{:?}", events.recv().await);
+    ///     // Here `handle` is dropped, so that `run` ends, too.
+    ///     Ok::<_, Stopped>(())
+    /// };
+    /// let ((), result) = tokio::join!(run, application);
+    /// # result?;
+    /// # Ok(()) }
+    /// ```
     pub fn into_parts(
         self,
     ) -> (
@@ -257,7 +222,7 @@ where
         let (is_relieved, relieved) = watch::channel(0);
         let run = self.run(receiver, sender, is_full, is_relieved);
         let room = Room { full, relieved };
-        (Handle { commands, room }, events, run)
+        (Handle::new(commands, room), events, run)
     }
 
     async fn run(

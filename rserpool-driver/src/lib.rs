@@ -37,6 +37,7 @@
 extern crate alloc;
 
 mod driver;
+mod handle;
 mod multicast;
 mod options;
 mod pool;
@@ -44,7 +45,8 @@ mod runtime;
 mod tcp;
 mod transport;
 
-pub use driver::{Bound, Endpoint, Events, Handle, Stopped};
+pub use driver::{Bound, Endpoint};
+pub use handle::{Events, Handle, Stopped};
 pub use options::{Options, TransportKind};
 pub use pool::{
     Builder, ConnectError, CookieError, ElementEvent, ElementSession, Ended, Limits, Membership,
@@ -60,9 +62,29 @@ pub use tcp::connect_tcp;
 use std::io;
 
 /// The longest message that is sent, and taken from peers, in bytes. A longer one comes back as not sent.
+///
+/// ```no_run
+/// # async fn example(session: rserpool_tokio::Session, file: Vec<u8>) -> Result<(), Box<dyn core::error::Error>> {
+/// use rserpool_tokio::MAX_MESSAGE_SIZE;
+///
+/// for chunk in file.chunks(MAX_MESSAGE_SIZE) {
+///     session.send(chunk.to_vec()).await?;
+/// }
+/// # Ok(()) }
+/// ```
 pub const MAX_MESSAGE_SIZE: usize = 65_536;
 
-/// A seed for a machine, from the operating system.
+/// A seed for a machine, from the operating system's random source; an error is that source's.
+///
+/// ```
+/// use rserpool_core::user::{Config, PoolUser};
+///
+/// let user = PoolUser::new(Config::default(), rserpool_tokio::seed()?);
+/// // With a seed of one's own, a machine does the same again.
+/// let repeatable = PoolUser::new(Config::default(), [7; 32]);
+/// # let _ = (user, repeatable);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 pub fn seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed)?;
@@ -70,31 +92,130 @@ pub fn seed() -> io::Result<[u8; 32]> {
 }
 
 /// Names what depends on a runtime for one of them: the crates for the runtimes have the same names.
+///
+/// ```
+/// # use rserpool_driver::Runtime;
+/// # use rserpool_tokio::Tokio;
+/// # use std::time::Instant;
+/// /// Tokio under another name.
+/// pub enum Mine {}
+/// # impl Runtime for Mine {
+/// #     type Udp = <Tokio as Runtime>::Udp;
+/// #     #[cfg(target_os = "linux")]
+/// #     type Sctp = <Tokio as Runtime>::Sctp;
+/// #     type Tcp = <Tokio as Runtime>::Tcp;
+/// #     type TcpListener = <Tokio as Runtime>::TcpListener;
+/// #     type Timer = <Tokio as Runtime>::Timer;
+/// #     fn timer(at: Instant) -> Self::Timer {
+/// #         Tokio::timer(at)
+/// #     }
+/// # }
+///
+/// rserpool_driver::names!(Mine);
+///
+/// let builder = PoolUser::builder();
+/// # let _: rserpool_driver::Builder<Mine, _> = builder;
+/// ```
 #[macro_export]
 macro_rules! names {
     ($runtime:ty) => {
-        /// Where an endpoint sits.
+        /// Where an endpoint sits: see [`rserpool_driver::Options`].
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", module_path!(), "::Options;")]
+        ///
+        /// let mut options = Options::element(4000);
+        /// options.local = vec!["192.0.2.3".parse()?];
+        /// let bound = options.bind()?;
+        /// println!("{} at {:?}", bound.transport(), bound.addresses());
+        /// # Ok::<(), Box<dyn core::error::Error>>(())
+        /// ```
         pub type Options = $crate::Options<$runtime>;
 
-        /// An endpoint without a machine.
+        /// An endpoint without a machine: see [`rserpool_driver::Bound`].
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", module_path!(), "::Bound;")]
+        /// use core::net::IpAddr;
+        ///
+        /// fn preferred(bound: &Bound) -> IpAddr {
+        ///     bound.addresses()[0]
+        /// }
+        /// ```
         pub type Bound = $crate::Bound<$runtime>;
 
-        /// A machine with its transport.
+        /// A machine with its transport: see [`rserpool_driver::Endpoint`].
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", module_path!(), "::Endpoint;")]
+        /// use rserpool_core::user::PoolUser;
+        ///
+        /// async fn run(endpoint: Endpoint<PoolUser>) {
+        ///     // Commands go through `handle`, and the endpoint runs as long as it is there.
+        ///     let (handle, events, run) = endpoint.into_parts();
+        ///     run.await;
+        /// }
+        /// ```
         pub type Endpoint<M> = $crate::Endpoint<M, $runtime>;
 
-        /// A registrar.
+        /// A registrar: see [`rserpool_driver::Registrar`].
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", module_path!(), "::Registrar;")]
+        ///
+        /// let (registrar, endpoint) = Registrar::builder().start()?;
+        /// println!("{} at {}", registrar.id(), registrar.address());
+        /// // Now run `endpoint` in a task.
+        /// # Ok::<(), Box<dyn core::error::Error>>(())
+        /// ```
         pub type Registrar = $crate::Registrar<$runtime>;
 
-        /// A server in a pool.
+        /// A server in a pool: see [`rserpool_driver::PoolElement`].
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", module_path!(), "::PoolElement;")]
+        ///
+        /// let (element, endpoint) = PoolElement::builder("EchoPool")
+        ///     .registrar("192.0.2.1:3863".parse()?)
+        ///     .start()?;
+        /// // Run `endpoint` in a task; then `element.register()`, and `element.accept()` again and again.
+        /// # Ok::<(), Box<dyn core::error::Error>>(())
+        /// ```
         pub type PoolElement = $crate::PoolElement<$runtime>;
 
-        /// A client of pools.
+        /// A client of pools: see [`rserpool_driver::PoolUser`].
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", module_path!(), "::PoolUser;")]
+        ///
+        /// let (user, endpoint) = PoolUser::builder()
+        ///     .registrar("192.0.2.1:3863".parse()?)
+        ///     .start()?;
+        /// // Run `endpoint` in a task; then `user.connect("EchoPool")`.
+        /// # Ok::<(), Box<dyn core::error::Error>>(())
+        /// ```
         pub type PoolUser = $crate::PoolUser<$runtime>;
 
-        /// A byte stream with a pool over TCP.
+        /// A byte stream with a pool over TCP: see [`rserpool_driver::TcpSession`].
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", module_path!(), "::{PoolUser, TcpSession};")]
+        ///
+        /// async fn open(user: &PoolUser) -> Option<TcpSession> {
+        ///     user.connect_tcp("WebPool").await.ok()
+        /// }
+        /// ```
         pub type TcpSession = $crate::TcpSession<$runtime>;
 
-        /// Datagrams with a pool over UDP.
+        /// Datagrams with a pool over UDP: see [`rserpool_driver::UdpSession`].
+        ///
+        /// ```no_run
+        #[doc = concat!("use ", module_path!(), "::{PoolUser, UdpSession};")]
+        ///
+        /// async fn open(user: &PoolUser) -> Option<UdpSession> {
+        ///     user.connect_udp("TimePool").await.ok()
+        /// }
+        /// ```
         pub type UdpSession = $crate::UdpSession<$runtime>;
     };
 }

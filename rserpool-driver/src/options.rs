@@ -9,10 +9,19 @@ use rserpool_core::{ASAP_PORT, Dialect, ENRP_PORT};
 
 use crate::{Bound, Runtime};
 
-/// The UDP port of SCTP over UDP (RFC 6951 §4).
+/// The UDP port of SCTP over UDP (RFC 6951 §5.1).
 const SCTP_OVER_UDP_PORT: u16 = 9899;
 
 /// What carries SCTP. All who talk to each other need the same.
+///
+/// ```
+/// use rserpool_tokio::{Options, TransportKind};
+///
+/// let mut options = Options::user();
+/// assert_eq!(options.transport, TransportKind::Auto);
+/// options.transport = TransportKind::Udp;
+/// assert_eq!(options.transport.to_string(), "SCTP over UDP");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransportKind {
@@ -35,6 +44,17 @@ impl core::fmt::Display for TransportKind {
 }
 
 /// Where an endpoint sits.
+///
+/// ```
+/// use core::time::Duration;
+/// use rserpool_tokio::Options;
+///
+/// // A registrar with two networks, whose peers do not wait for its farewell.
+/// let mut options = Options::registrar();
+/// options.local = vec!["192.0.2.1".parse()?, "198.51.100.1".parse()?];
+/// options.closing_timeout = Duration::from_millis(500);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options<R: Runtime> {
@@ -88,7 +108,16 @@ impl<R: Runtime> Options<R> {
         }
     }
 
-    /// A registrar's endpoint: the ports of ASAP and ENRP.
+    /// A registrar's endpoint: the ports of ASAP, 3863, and of ENRP, 9901 (RFC 5352 §8.2, RFC 5353 §5.3).
+    ///
+    /// ```
+    /// use rserpool_tokio::Options;
+    ///
+    /// let mut options = Options::registrar();
+    /// assert_eq!((options.sctp_port, options.enrp_port), (Some(3863), Some(9901)));
+    /// // It also serves users that have no SCTP.
+    /// options.asap_tcp_port = Some(3863);
+    /// ```
     pub fn registrar() -> Self {
         Self {
             first_loopback: Ipv4Addr::LOCALHOST,
@@ -97,17 +126,54 @@ impl<R: Runtime> Options<R> {
         }
     }
 
-    /// A pool element's endpoint: `sctp_port` is where it serves its users, too.
+    /// A pool element's endpoint. At `sctp_port` it serves its users, and a registrar that takes over calls it.
+    ///
+    /// ```
+    /// use core::net::Ipv4Addr;
+    /// use rserpool_tokio::Options;
+    ///
+    /// let options = Options::element(4000);
+    /// assert_eq!(options.sctp_port, Some(4000));
+    /// assert_eq!(options.udp_port, 9899);
+    /// // The registrar of this host has 127.0.0.1.
+    /// assert_eq!(options.first_loopback, Ipv4Addr::new(127, 0, 0, 2));
+    /// ```
     pub fn element(sctp_port: u16) -> Self {
         Self::new(SCTP_OVER_UDP_PORT, Some(sctp_port))
     }
 
-    /// A pool user's endpoint.
+    /// A pool user's endpoint, which nobody calls.
+    ///
+    /// ```
+    /// use rserpool_tokio::Options;
+    ///
+    /// let mut options = Options::user();
+    /// assert_eq!((options.sctp_port, options.udp_port), (None, 0));
+    /// // Where nothing but TCP gets through to the registrars.
+    /// options.registrar_over_tcp = true;
+    /// ```
     pub fn user() -> Self {
         Self::new(0, None)
     }
 
     /// Binds the endpoint, before its machine is made. With tokio, it must be called within the runtime.
+    ///
+    /// Fails with [`AddrInUse`](io::ErrorKind::AddrInUse) where a port is taken at the addresses in `local`, or at every loopback
+    /// address, with [`AddrNotAvailable`](io::ErrorKind::AddrNotAvailable) where one of `local` is not this host's, and with
+    /// [`Unsupported`](io::ErrorKind::Unsupported) where the kernel shall have SCTP and has none.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::Options;
+    ///
+    /// let first = Options::element(4000).bind()?;
+    /// let mut options = Options::element(4000);
+    /// options.local = first.addresses();
+    /// let error = options.bind().err().expect("the first one is there");
+    /// assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    /// # Ok(()) }
+    /// ```
     pub fn bind(&self) -> io::Result<Bound<R>> {
         Bound::new(self)
     }

@@ -8,6 +8,28 @@ use std::io;
 use std::time::Instant;
 
 /// A runtime. The implementing type is a name only; it has no values.
+///
+/// ```
+/// use rserpool_driver::Runtime;
+/// use rserpool_tokio::Tokio;
+/// use std::time::{Duration, Instant};
+///
+/// /// Tokio for devices that shall sleep: timers may end 20 ms late.
+/// enum Sleepy {}
+///
+/// impl Runtime for Sleepy {
+///     type Udp = <Tokio as Runtime>::Udp;
+///     #[cfg(target_os = "linux")]
+///     type Sctp = <Tokio as Runtime>::Sctp;
+///     type Tcp = <Tokio as Runtime>::Tcp;
+///     type TcpListener = <Tokio as Runtime>::TcpListener;
+///     type Timer = <Tokio as Runtime>::Timer;
+///
+///     fn timer(at: Instant) -> Self::Timer {
+///         Tokio::timer(at + Duration::from_millis(20))
+///     }
+/// }
+/// ```
 pub trait Runtime: 'static {
     /// A UDP socket that it watches.
     type Udp: UdpSocket;
@@ -26,12 +48,54 @@ pub trait Runtime: 'static {
 }
 
 /// A runtime that has tasks of its own.
+///
+/// ```
+/// # use rserpool_driver::Runtime;
+/// # use rserpool_tokio::Tokio;
+/// # use std::time::Instant;
+/// # enum Second {}
+/// # impl Runtime for Second {
+/// #     type Udp = <Tokio as Runtime>::Udp;
+/// #     #[cfg(target_os = "linux")]
+/// #     type Sctp = <Tokio as Runtime>::Sctp;
+/// #     type Tcp = <Tokio as Runtime>::Tcp;
+/// #     type TcpListener = <Tokio as Runtime>::TcpListener;
+/// #     type Timer = <Tokio as Runtime>::Timer;
+/// #     fn timer(at: Instant) -> Self::Timer {
+/// #         Tokio::timer(at)
+/// #     }
+/// # }
+/// use rserpool_driver::Spawn;
+/// use std::sync::OnceLock;
+///
+/// /// The runtime for endpoints, apart from that for requests.
+/// static ENDPOINTS: OnceLock<tokio::runtime::Handle> = OnceLock::new();
+///
+/// impl Spawn for Second {
+///     fn spawn(future: impl Future<Output = ()> + Send + 'static) {
+///         ENDPOINTS.get().expect("set in main").spawn(future);
+///     }
+/// }
+/// ```
 pub trait Spawn: Runtime {
     /// Runs the future in a task.
     fn spawn(future: impl Future<Output = ()> + Send + 'static);
 }
 
 /// What to wait for.
+///
+/// ```
+/// use rserpool_driver::Interest;
+/// use tokio::io::Interest as Tokio;
+///
+/// fn of(interest: Interest) -> Tokio {
+///     match interest {
+///         Interest::Readable => Tokio::READABLE,
+///         Interest::Writable => Tokio::WRITABLE,
+///         Interest::Either => Tokio::READABLE | Tokio::WRITABLE,
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interest {
     /// That there is something to receive.
@@ -55,6 +119,25 @@ impl Interest {
 }
 
 /// A socket that a runtime watches.
+///
+/// ```
+/// use rserpool_driver::{Interest, Watched};
+/// use std::io;
+///
+/// /// Tries until it would not block.
+/// async fn until_done<S: Watched, T>(
+///     socket: &S,
+///     interest: Interest,
+///     attempt: impl Fn(&S) -> io::Result<T>,
+/// ) -> io::Result<T> {
+///     loop {
+///         match attempt(socket) {
+///             Err(error) if error.kind() == io::ErrorKind::WouldBlock => socket.ready(interest).await?,
+///             result => return result,
+///         }
+///     }
+/// }
+/// ```
 pub trait Watched: Send + Sync + 'static {
     /// Waits until the socket is ready, or seems so: what is tried then may still fail with
     /// [`WouldBlock`](io::ErrorKind::WouldBlock). Dropping the future loses nothing. An error ends the endpoint.
@@ -62,6 +145,23 @@ pub trait Watched: Send + Sync + 'static {
 }
 
 /// A UDP socket. No call blocks: [`WouldBlock`](io::ErrorKind::WouldBlock) says that one would.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+/// use rserpool_driver::{Interest, Runtime, UdpSocket, Watched};
+/// use rserpool_tokio::Tokio;
+///
+/// let socket = std::net::UdpSocket::bind("127.0.0.1:0")?;
+/// socket.set_nonblocking(true)?;
+/// let own = socket.local_addr()?;
+/// let socket = <Tokio as Runtime>::Udp::watch(socket)?;
+/// socket.ready(Interest::Writable).await?;
+/// socket.try_send_to(b"hello", own)?;
+/// socket.ready(Interest::Readable).await?;
+/// assert_eq!(socket.try_recv_from(&mut [0; 8])?, (5, own));
+/// # Ok(()) }
+/// ```
 pub trait UdpSocket: Watched + Sized {
     /// Watches the socket, which is non-blocking already.
     fn watch(socket: std::net::UdpSocket) -> io::Result<Self>;
@@ -80,6 +180,20 @@ pub trait UdpSocket: Watched + Sized {
 }
 
 /// A socket of kernel SCTP.
+///
+/// ```
+/// use rserpool_driver::{Interest, SctpSocket};
+/// use std::io;
+///
+/// /// Leaves the socket ready where there is more.
+/// async fn once<S: SctpSocket, T>(
+///     socket: &S,
+///     receive: impl Fn(&rserpool_sctp::Socket) -> io::Result<T>,
+/// ) -> io::Result<T> {
+///     socket.ready(Interest::Readable).await?;
+///     socket.try_io(Interest::Readable, receive)
+/// }
+/// ```
 #[cfg(target_os = "linux")]
 pub trait SctpSocket: Watched + Sized {
     /// Watches the socket, which is non-blocking already.
@@ -98,6 +212,19 @@ pub trait SctpSocket: Watched + Sized {
 }
 
 /// A TCP connection. Where something has to be waited for, the task of the context is woken; each direction remembers one task.
+///
+/// ```
+/// use core::future::poll_fn;
+/// use rserpool_driver::TcpStream;
+///
+/// async fn write_all<S: TcpStream>(stream: &mut S, mut bytes: &[u8]) -> std::io::Result<()> {
+///     while !bytes.is_empty() {
+///         let written = poll_fn(|context| stream.poll_write(context, bytes)).await?;
+///         bytes = &bytes[written..];
+///     }
+///     Ok(())
+/// }
+/// ```
 pub trait TcpStream: Sized + Send + Sync + 'static {
     /// Watches the connection, which is non-blocking already, and may be on its way.
     fn watch(stream: std::net::TcpStream) -> io::Result<Self>;
@@ -120,6 +247,23 @@ pub trait TcpStream: Sized + Send + Sync + 'static {
 }
 
 /// A TCP socket that is called.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+/// use core::future::poll_fn;
+/// use rserpool_driver::{Runtime, TcpListener, connect_tcp};
+/// use rserpool_tokio::Tokio;
+///
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// listener.set_nonblocking(true)?;
+/// let own = listener.local_addr()?;
+/// let listener = <Tokio as Runtime>::TcpListener::watch(listener)?;
+/// let caller = connect_tcp::<Tokio>(own).await?.into_inner();
+/// let (_, remote) = poll_fn(|context| listener.poll_accept(context)).await?;
+/// assert_eq!(remote, caller.local_addr()?);
+/// # Ok(()) }
+/// ```
 pub trait TcpListener: Sized + Send + Sync + 'static {
     /// What it accepts.
     type Stream: TcpStream;

@@ -14,9 +14,20 @@ use crate::{Runtime, TcpStream};
 /// How long a peer may say nothing to what it is sent.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Connects to an element of a pool, or to whoever else is there; that may take 5 s. On Linux, a peer that dies without a word is
-/// noticed within about a minute, and one that lives and takes nothing of what it is sent for so long is given up: nobody can tell them
-/// apart. With tokio, it must be called within the runtime.
+/// Connects to an element of a pool, or to whoever else is there. It fails with [`TimedOut`](io::ErrorKind::TimedOut) after 5 s.
+/// On Linux, a peer that dies without a word is noticed within about a minute, and one that lives and takes nothing of what it is
+/// sent for so long is given up: nobody can tell them apart. With tokio, it must be called within the runtime.
+///
+/// ```no_run
+/// # async fn example(remote: core::net::SocketAddr) -> Result<(), Box<dyn core::error::Error>> {
+/// use rserpool_driver::connect_tcp;
+/// use rserpool_tokio::Tokio;
+/// use tokio::io::AsyncWriteExt;
+///
+/// let mut stream = connect_tcp::<Tokio>(remote).await?.into_inner();
+/// stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+/// # Ok(()) }
+/// ```
 pub async fn connect_tcp<R: Runtime>(remote: SocketAddr) -> io::Result<R::Tcp> {
     let stream = call(remote, None)?;
     #[cfg(target_os = "linux")]

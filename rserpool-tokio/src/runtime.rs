@@ -11,6 +11,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 /// The runtime.
+///
+/// ```
+/// use rserpool_tokio::{PoolUser, Tokio};
+///
+/// // The names of this crate are those of `rserpool_driver` with this runtime.
+/// fn same(user: PoolUser) -> rserpool_driver::PoolUser<Tokio> {
+///     user
+/// }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Tokio {}
 

@@ -11,6 +11,20 @@ use crate::user::Element;
 use crate::wire::{CauseCode, Policy, TransportBuf};
 
 /// Configuration of a [`PoolElement`](super::PoolElement).
+///
+/// ```
+/// use core::time::Duration;
+/// use rserpool_core::element::Config;
+/// use rserpool_core::wire::{Policy, Transport, TransportBuf};
+/// use rserpool_core::{Life, PoolHandle};
+///
+/// let transport = Transport::Udp { port: 7, address: "192.0.2.2".parse()? };
+/// let mut config = Config::new(PoolHandle::from("EchoPool"), TransportBuf::from(&transport), Policy::Random);
+/// config.hunt.registrars = vec!["192.0.2.1:3863".parse()?];
+/// // Forgotten within a minute where it dies and nobody asks for it.
+/// config.life = Life::For(Duration::from_secs(60));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
@@ -77,6 +91,19 @@ impl Config {
 }
 
 /// What a pool element tells its user.
+///
+/// ```
+/// use rserpool_core::element::Event;
+///
+/// fn print(event: &Event) {
+///     match event {
+///         Event::Registered { .. } => println!("a member"),
+///         Event::Rejected { causes } => println!("refused: {causes:?}"),
+///         Event::Message { association, bytes, .. } => println!("from {}: {bytes:?}", association.0),
+///         _ => {}
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {

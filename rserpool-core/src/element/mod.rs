@@ -76,6 +76,27 @@ struct Peer {
 /// The machine of one pool element.
 ///
 /// The driver opens its associations from the port on which it also accepts: a registrar that takes over calls back there.
+///
+/// ```
+/// # use rserpool_core::PoolHandle;
+/// # use rserpool_core::element::{Config, Event, PoolElement};
+/// # use rserpool_core::wire::{Policy, Transport, TransportBuf};
+/// use rserpool_core::{Action, AssocId, Input, Instant, Machine, Ppid};
+///
+/// # let transport = Transport::Udp { port: 7, address: "192.0.2.2".parse()? };
+/// # let config = Config::new(PoolHandle::from("EchoPool"), TransportBuf::from(&transport), Policy::Random);
+/// let mut element = PoolElement::new(config, [7; 32]);
+/// // A user comes, and says something: it has an answer.
+/// let (now, association) = (Instant::EPOCH, AssocId(1));
+/// element.handle_input(now, Input::Connected { association, remote: &["192.0.2.9:4000".parse()?] });
+/// element.handle_input(now, Input::Message { association, ppid: Ppid(0), stream: 0, bytes: b"hello" });
+/// while let Some(action) = element.poll_action() {
+///     if let Action::Notify(Event::Message { association, ppid, stream, bytes }) = action {
+///         element.send(association, ppid, stream, bytes)?;
+///     }
+/// }
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct PoolElement {
     config: Config,
@@ -153,6 +174,20 @@ impl PoolElement {
 
     /// Joins the pool; answered by [`Event::Registered`], [`Event::Rejected`] or [`Event::RegistrationFailed`]. As long as no
     /// registrar can be reached at all, the hunt goes on. Does nothing where the element is a member or is about to be one.
+    ///
+    /// ```
+    /// use rserpool_core::Instant;
+    /// use rserpool_core::element::PoolElement;
+    /// use rserpool_core::wire::{CauseCode, Policy};
+    ///
+    /// /// `Event::Rejected` has come: no other attempt without a correction.
+    /// fn on_rejected(element: &mut PoolElement, now: Instant, causes: &[CauseCode]) {
+    ///     if causes.contains(&CauseCode::INCONSISTENT_POLICY) {
+    ///         element.set_policy(now, Policy::RoundRobin);
+    ///         element.register(now);
+    ///     }
+    /// }
+    /// ```
     pub fn register(&mut self, now: Instant) {
         if matches!(self.state, State::Out | State::Leaving) {
             self.timers.cancel(Timer::T3Deregistration);
@@ -163,6 +198,23 @@ impl PoolElement {
     }
 
     /// Leaves the pool; answered by [`Event::Deregistered`]. Does nothing where the element is not a member.
+    ///
+    /// ```
+    /// # use rserpool_core::PoolHandle;
+    /// # use rserpool_core::element::Config;
+    /// # use rserpool_core::wire::{Policy, Transport, TransportBuf};
+    /// use rserpool_core::element::{Event, PoolElement};
+    /// use rserpool_core::{Action, Instant, Machine};
+    ///
+    /// # let transport = TransportBuf::from(&Transport::Opaque(b"?"));
+    /// # let config = Config::new(PoolHandle::from("EchoPool"), transport, Policy::Random);
+    /// let mut element = PoolElement::new(config, [7; 32]);
+    /// element.register(Instant::EPOCH);
+    /// // No registrar has heard of it yet, so that there is none to wait for.
+    /// element.deregister(Instant::EPOCH);
+    /// let left = Event::Deregistered { acknowledged: false };
+    /// assert_eq!(element.poll_action(), Some(Action::Notify(left)));
+    /// ```
     pub fn deregister(&mut self, now: Instant) {
         if !matches!(self.state, State::Pending | State::Registered) {
             return;
@@ -181,6 +233,18 @@ impl PoolElement {
 
     /// Changes the element's values for the pool's policy, and tells the registrar at once; one that lacks resources at the moment
     /// hears of them when the registration is tried again.
+    ///
+    /// ```
+    /// use rserpool_core::Instant;
+    /// use rserpool_core::element::PoolElement;
+    /// use rserpool_core::wire::Policy;
+    ///
+    /// /// A load is a fraction of 0xffffffff (RFC 5356 §3.1).
+    /// fn set_load(element: &mut PoolElement, now: Instant, percent: u8) {
+    ///     let load = u32::MAX / 100 * u32::from(percent.min(100));
+    ///     element.set_policy(now, Policy::LeastUsed { load });
+    /// }
+    /// ```
     pub fn set_policy(&mut self, now: Instant, policy: Policy<'static>) {
         self.config.policy = policy;
         if self.is_postponed() {

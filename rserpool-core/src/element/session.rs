@@ -13,6 +13,17 @@ use crate::wire::{List, PoolElement as WireElement, TransportUse};
 impl PoolElement {
     /// Sends a message of the application to a user, in order. [`Event::Undelivered`] returns it where it could not be delivered
     /// and the transport knows.
+    ///
+    /// ```
+    /// use rserpool_core::element::PoolElement;
+    /// use rserpool_core::{AssocId, Ppid};
+    ///
+    /// /// To everybody; says who is not there any more.
+    /// fn tell_all(element: &mut PoolElement, users: &[AssocId]) -> Vec<AssocId> {
+    ///     let mut send = |user| element.send(user, Ppid::UNSPECIFIED, 0, "hello".into());
+    ///     users.iter().copied().filter(|user| send(*user).is_err()).collect()
+    /// }
+    /// ```
     pub fn send(
         &mut self,
         association: AssocId,
@@ -51,6 +62,16 @@ impl PoolElement {
 
     /// Gives a user state to hand to the next element if this one fails: at most [`MAX_COOKIE`](Self::MAX_COOKIE) bytes. It
     /// comes back through the user: sign it (RFC 5352 §3.8).
+    ///
+    /// ```
+    /// use rserpool_core::AssocId;
+    /// use rserpool_core::element::{CookieError, PoolElement};
+    ///
+    /// /// The next element goes on after that line.
+    /// fn save(element: &mut PoolElement, user: AssocId, line: u64) -> Result<(), CookieError> {
+    ///     element.send_cookie(user, &line.to_be_bytes())
+    /// }
+    /// ```
     pub fn send_cookie(&mut self, association: AssocId, cookie: &[u8]) -> Result<(), CookieError> {
         if !self.has_control_channel() {
             return Err(CookieError::NoControlChannel);
@@ -71,6 +92,17 @@ impl PoolElement {
 
     /// Recommends elements of its pool to users, the first one preferred, for the time when this one has failed: those that are
     /// there hear of it at once, others when their session begins (RFC 5352 §3.9). Without any there is no business card.
+    ///
+    /// ```
+    /// use rserpool_core::element::{CardError, PoolElement};
+    /// use rserpool_core::user::Element;
+    ///
+    /// /// Those that have a copy, as `user::Event::Resolved` tells of them.
+    /// fn recommend(element: &mut PoolElement, copies: &[Element]) -> Result<(), CardError> {
+    ///     let elements: Vec<_> = copies.iter().map(Element::to_wire).collect();
+    ///     element.set_business_card(&elements)
+    /// }
+    /// ```
     pub fn set_business_card(&mut self, elements: &[WireElement<'_>]) -> Result<(), CardError> {
         if !self.has_control_channel() {
             return Err(CardError::NoControlChannel);
@@ -92,6 +124,17 @@ impl PoolElement {
     }
 
     /// Ends a user's session after what was sent has been delivered.
+    ///
+    /// ```
+    /// use rserpool_core::element::PoolElement;
+    /// use rserpool_core::{AssocId, Ppid};
+    ///
+    /// fn dismiss(element: &mut PoolElement, user: AssocId) {
+    ///     // It may have gone already.
+    ///     let _ = element.send(user, Ppid::UNSPECIFIED, 0, "good-bye".into());
+    ///     element.close(user);
+    /// }
+    /// ```
     pub fn close(&mut self, association: AssocId) {
         if self.peers.contains_key(&association) {
             self.actions.disconnect(association);

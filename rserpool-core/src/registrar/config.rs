@@ -11,6 +11,19 @@ use crate::ids::{PeId, PoolHandle, ServerId};
 use crate::wire::CauseCode;
 
 /// Configuration of a [`Registrar`](super::Registrar).
+///
+/// ```
+/// use core::time::Duration;
+/// use rserpool_core::registrar::Config;
+///
+/// let mut config = Config::default();
+/// config.asap_addresses = vec!["192.0.2.1:3863".parse()?];
+/// config.enrp_addresses = vec!["192.0.2.1:9901".parse()?];
+/// config.peers = vec!["192.0.2.2:9901".parse()?];
+/// // Notices sooner that an element is gone.
+/// config.keep_alive_interval = Duration::from_secs(5);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
@@ -108,6 +121,15 @@ impl Default for Config {
 
 impl Config {
     /// The defaults for a scope that speaks `dialect`: the RFC's timers, or the reference implementation's.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use rserpool_core::Dialect;
+    /// use rserpool_core::registrar::Config;
+    ///
+    /// let config = Config::for_dialect(Dialect::Rsplib);
+    /// assert_eq!(config.peer_heartbeat_cycle, Duration::from_millis(2400));
+    /// ```
     pub fn for_dialect(dialect: Dialect) -> Self {
         let config = Self {
             dialect,
@@ -147,6 +169,15 @@ impl Rate {
 
 /// How often one host may ask for something, whatever number of associations it has. A host is an IPv4 address, or a network of
 /// 64 bits of IPv6; of an association with several addresses the first one counts.
+///
+/// ```
+/// use rserpool_core::registrar::{Config, Rate};
+///
+/// let mut config = Config::default();
+/// // Few hosts with many users each, all of them trusted.
+/// config.rates.resolutions = Rate::per_second(0);
+/// config.rates.reports = Rate { per_second: 10, burst: 100 };
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Rates {
@@ -213,6 +244,19 @@ pub enum Removal {
 }
 
 /// What a registrar tells its user.
+///
+/// ```
+/// use rserpool_core::registrar::Event;
+///
+/// fn print(event: &Event) {
+///     match event {
+///         Event::Registered { pool_handle, pe_id } => println!("{pe_id} joins {pool_handle}"),
+///         Event::Removed { pool_handle, pe_id, reason } => println!("{pe_id} leaves {pool_handle}: {reason:?}"),
+///         Event::PeerDead { server } => println!("registrar {server} is silent"),
+///         _ => {}
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {

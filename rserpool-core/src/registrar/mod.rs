@@ -114,6 +114,25 @@ impl Peer {
 }
 
 /// The machine of one registrar.
+///
+/// ```
+/// use rserpool_core::registrar::{Config, Registrar};
+/// use rserpool_core::wire::asap::{self, Message};
+/// use rserpool_core::{Action, AssocId, Input, Instant, Machine, Ppid};
+///
+/// let mut registrar = Registrar::new(Config::default(), Instant::EPOCH, [7; 32]);
+/// let (now, association) = (Instant::EPOCH, AssocId(1));
+/// registrar.handle_input(now, Input::Connected { association, remote: &["192.0.2.9:4000".parse()?] });
+/// let question = Message::HandleResolution { subscribe: false, pool_handle: b"EchoPool", items: None };
+/// let bytes = &question.to_bytes()?[..];
+/// registrar.handle_input(now, Input::Message { association, ppid: Ppid::ASAP, stream: 0, bytes });
+///
+/// // Nobody has registered in that pool.
+/// let Some(Action::Send { bytes, .. }) = registrar.poll_action() else { panic!() };
+/// let answer = asap::decode(&bytes)?.message;
+/// assert!(matches!(answer, Message::HandleResolutionResponse { error: Some(_), .. }));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Registrar {
     config: Config,
@@ -142,6 +161,18 @@ pub struct Registrar {
 
 impl Registrar {
     /// A registrar without pools. Where it announces itself, it begins at `now`.
+    ///
+    /// ```
+    /// use rserpool_core::registrar::{Config, Registrar};
+    /// use rserpool_core::{Instant, ServerId};
+    ///
+    /// let mut config = Config::default();
+    /// config.server_id = Some(ServerId(0x1));
+    /// let registrar = Registrar::new(config, Instant::EPOCH, [7; 32]);
+    /// assert_eq!(registrar.id(), ServerId(0x1));
+    /// // Without peers there is nothing to wait for.
+    /// assert!(registrar.is_running());
+    /// ```
     pub fn new(config: Config, now: Instant, seed: [u8; 32]) -> Self {
         let mut rng = Rng::from_seed(seed);
         let id = config
@@ -182,6 +213,14 @@ impl Registrar {
     }
 
     /// All pools and elements it knows.
+    ///
+    /// ```
+    /// use rserpool_core::registrar::{Config, Registrar};
+    /// use rserpool_core::Instant;
+    ///
+    /// let registrar = Registrar::new(Config::default(), Instant::EPOCH, [7; 32]);
+    /// assert_eq!(registrar.handlespace().len(), 0);
+    /// ```
     pub fn handlespace(&self) -> &Handlespace {
         &self.handlespace
     }
@@ -192,6 +231,16 @@ impl Registrar {
     }
 
     /// The registrars that it knows.
+    ///
+    /// ```
+    /// use rserpool_core::registrar::Registrar;
+    ///
+    /// fn print(registrar: &Registrar) {
+    ///     for peer in registrar.peers() {
+    ///         println!("{} knows {peer}", registrar.id());
+    ///     }
+    /// }
+    /// ```
     pub fn peers(&self) -> impl Iterator<Item = ServerId> + '_ {
         self.scope.servers.keys().copied()
     }

@@ -10,6 +10,19 @@ use crate::ids::{PeId, PoolHandle, Ppid, ServerId};
 use crate::wire::{self, CauseCode, Policy, PolicyType, Transport, TransportBuf};
 
 /// Configuration of a [`PoolUser`](super::PoolUser).
+///
+/// ```
+/// use core::time::Duration;
+/// use rserpool_core::user::Config;
+///
+/// let mut config = Config::default();
+/// config.hunt.registrars = vec!["192.0.2.1:3863".parse()?];
+/// // For a user that lives in a small device.
+/// config.max_sessions = 16;
+/// config.max_session_queue = 64 << 10;
+/// config.failover_timeout = Duration::from_secs(20);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
@@ -82,6 +95,15 @@ impl Default for Config {
 pub struct SessionId(pub u64);
 
 /// What a session does when its element fails.
+///
+/// ```
+/// use rserpool_core::user::{Failover, SessionOptions};
+///
+/// let mut options = SessionOptions::default();
+/// assert_eq!(options.failover, Failover::Automatic);
+/// // The application wants to know what is lost before anybody else is asked.
+/// options.failover = Failover::OnDemand;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failover {
@@ -96,6 +118,14 @@ pub enum Failover {
 
 /// By what a session is held. All elements of a pool have the same kind of user transport (RFC 5352 §3.1); a session finds none
 /// in a pool of another kind.
+///
+/// ```
+/// use rserpool_core::user::{Carrier, SessionOptions};
+///
+/// // The application has its own way over TCP, such as TLS.
+/// let mut options = SessionOptions::default();
+/// options.carrier = Carrier::Tcp;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Carrier {
@@ -122,6 +152,16 @@ impl Carrier {
 }
 
 /// How a session is held.
+///
+/// ```
+/// use rserpool_core::PeId;
+/// use rserpool_core::user::SessionOptions;
+///
+/// // With the element that it knows already, if it is still there; lost messages go to the next one.
+/// let mut options = SessionOptions::default();
+/// options.element = Some(PeId(0x7));
+/// options.resend = true;
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionOptions {
@@ -140,6 +180,13 @@ pub struct SessionOptions {
 
 impl SessionOptions {
     /// A session with one element and no other.
+    ///
+    /// ```
+    /// use rserpool_core::PeId;
+    /// use rserpool_core::user::{Failover, SessionOptions};
+    ///
+    /// assert_eq!(SessionOptions::only(PeId(0x7)).failover, Failover::Never);
+    /// ```
     pub fn only(element: PeId) -> Self {
         Self {
             failover: Failover::Never,
@@ -151,6 +198,17 @@ impl SessionOptions {
 }
 
 /// A resolved pool element.
+///
+/// ```
+/// use core::net::SocketAddr;
+/// use rserpool_core::user::Element;
+///
+/// /// Where to connect to, in a pool whose sessions are the application's.
+/// fn remote(element: &Element) -> Option<SocketAddr> {
+///     let transport = element.user_transport.as_transport();
+///     Some(SocketAddr::new(transport.addresses().next()?, transport.port()?))
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Element {
     /// Its identifier within the pool.
@@ -272,6 +330,13 @@ pub enum SendError {
 }
 
 /// Why a session ended that its user did not close.
+///
+/// ```
+/// use rserpool_core::user::{ResolveError, SessionError};
+///
+/// let error = SessionError::Unresolved(ResolveError::Timeout);
+/// assert_eq!(error.to_string(), "the pool cannot be resolved: no registrar answered");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
@@ -290,6 +355,19 @@ pub enum SessionError {
 }
 
 /// What a pool user tells.
+///
+/// ```
+/// use rserpool_core::user::Event;
+///
+/// fn print(event: &Event) {
+///     match event {
+///         Event::Message { session, bytes, .. } => println!("session {}: {bytes:?}", session.0),
+///         Event::FailedOver { session, new, .. } => println!("session {}: now with {new}", session.0),
+///         Event::SessionFailed { session, error } => println!("session {}: {error}", session.0),
+///         _ => {}
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -397,6 +475,15 @@ pub enum Event {
 }
 
 /// What a pool user counts.
+///
+/// ```
+/// use rserpool_core::user::PoolUser;
+///
+/// fn line(user: &PoolUser) -> String {
+///     let counters = user.counters();
+///     format!("{} resolutions, {} elements reported", counters.resolutions, counters.reports)
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {

@@ -72,6 +72,24 @@ enum Timer {
 ///
 /// The driver opens each of its associations from a local port of its own, so that two sessions with the same element are two
 /// associations.
+///
+/// ```
+/// use rserpool_core::user::{Config, PoolUser};
+/// use rserpool_core::wire::asap::{self, Message};
+/// use rserpool_core::{Action, AssocId, Input, Instant, Machine, PoolHandle};
+///
+/// let mut config = Config::default();
+/// config.hunt.registrars = vec!["192.0.2.1:3863".parse()?];
+/// let mut user = PoolUser::new(config, [7; 32]);
+/// let (now, association) = (Instant::EPOCH, AssocId(1));
+///
+/// user.subscribe(now, &PoolHandle::from("EchoPool"))?;
+/// let Some(Action::Connect { remote, .. }) = user.poll_action() else { panic!() };
+/// user.handle_input(now, Input::Connected { association, remote: &remote });
+/// let Some(Action::Send { bytes, .. }) = user.poll_action() else { panic!() };
+/// assert!(matches!(asap::decode(&bytes)?.message, Message::HandleResolution { subscribe: true, .. }));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct PoolUser {
     config: Config,
@@ -99,6 +117,16 @@ impl PoolUser {
     const MAX_REPORTS: usize = 64;
 
     /// A user that knows no registrar yet.
+    ///
+    /// ```
+    /// use rserpool_core::user::{Config, PoolUser};
+    /// use rserpool_core::Machine;
+    ///
+    /// let mut user = PoolUser::new(Config::default(), [7; 32]);
+    /// // It does nothing by itself.
+    /// assert_eq!(user.poll_action(), None);
+    /// assert_eq!(user.poll_timeout(), None);
+    /// ```
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut rng = Rng::from_seed(seed);
         Self {

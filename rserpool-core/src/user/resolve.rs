@@ -86,6 +86,19 @@ impl Requests {
 impl PoolUser {
     /// Resolves a pool, named by 1 to 65,000 bytes; answered by [`Event::Resolved`] or [`Event::ResolveFailed`]. A fresh entry of
     /// the cache answers at once (RFC 5352 §3.3 C1, C4).
+    ///
+    /// ```
+    /// use rserpool_core::user::{Config, Event, PoolUser, ResolveError};
+    /// use rserpool_core::{Action, Instant, Machine, PoolHandle};
+    ///
+    /// let mut user = PoolUser::new(Config::default(), [7; 32]);
+    /// let nothing = PoolHandle::from("");
+    /// user.resolve(Instant::EPOCH, &nothing);
+    /// assert_eq!(user.poll_action(), Some(Action::Notify(Event::ResolveFailed {
+    ///     pool_handle: nothing,
+    ///     error: ResolveError::InvalidHandle,
+    /// })));
+    /// ```
     pub fn resolve(&mut self, now: Instant, pool_handle: &PoolHandle) {
         let stale = self.config.stale_cache_value;
         if let Some(pool) = self.cache.fresh(now, pool_handle, stale) {
@@ -101,12 +114,36 @@ impl PoolUser {
     }
 
     /// Forgets what is known of a pool (RFC 5352 §6.4).
+    ///
+    /// ```
+    /// use rserpool_core::user::PoolUser;
+    /// use rserpool_core::{Instant, PoolHandle};
+    ///
+    /// /// As it is now, whatever is remembered.
+    /// fn resolve_anew(user: &mut PoolUser, now: Instant, pool: &PoolHandle) {
+    ///     user.purge(pool);
+    ///     user.resolve(now, pool);
+    /// }
+    /// ```
     pub fn purge(&mut self, pool_handle: &PoolHandle) {
         self.cache.purge(pool_handle.as_bytes());
     }
 
     /// Reports an element that the application could not reach, and forgets it (RFC 5352 §3.5). Call it once for each event,
     /// and only after an attempt to send.
+    ///
+    /// ```
+    /// use rserpool_core::user::{PoolUser, SessionId};
+    /// use rserpool_core::{Instant, PoolHandle};
+    ///
+    /// /// The element was asked, and has not answered.
+    /// fn on_silence(user: &mut PoolUser, now: Instant, pool: &PoolHandle, session: SessionId) {
+    ///     if let Some(element) = user.element(session) {
+    ///         user.report_unreachable(pool, element);
+    ///         user.fail_over(now, session);
+    ///     }
+    /// }
+    /// ```
     pub fn report_unreachable(&mut self, pool_handle: &PoolHandle, pe_id: PeId) {
         self.cache.remove(pool_handle, pe_id);
         if !is_valid(pool_handle) {

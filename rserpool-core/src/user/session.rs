@@ -130,11 +130,37 @@ impl Session {
 impl PoolUser {
     /// Opens a session with a pool that fails over by itself. Messages may be sent at once; they wait until there is an element.
     /// `None` where there are `max_sessions` already.
+    ///
+    /// ```
+    /// use rserpool_core::user::{Config, PoolUser};
+    /// use rserpool_core::{Instant, PoolHandle};
+    ///
+    /// let mut config = Config::default();
+    /// config.max_sessions = 1;
+    /// let mut user = PoolUser::new(config, [7; 32]);
+    /// let pool = PoolHandle::from("EchoPool");
+    /// let session = user.open(Instant::EPOCH, &pool).expect("the first one");
+    /// assert_eq!(user.open(Instant::EPOCH, &pool), None);
+    /// // It has no element yet.
+    /// assert_eq!(user.element(session), None);
+    /// ```
     pub fn open(&mut self, now: Instant, pool_handle: &PoolHandle) -> Option<SessionId> {
         self.open_with(now, pool_handle, SessionOptions::default())
     }
 
     /// Opens a session of another kind.
+    ///
+    /// ```
+    /// use rserpool_core::user::{Carrier, PoolUser, SessionId, SessionOptions};
+    /// use rserpool_core::{Instant, PoolHandle};
+    ///
+    /// /// A session of which `Event::Selected` tells whom to connect to.
+    /// fn open_tcp(user: &mut PoolUser, now: Instant, pool: &PoolHandle) -> Option<SessionId> {
+    ///     let mut options = SessionOptions::default();
+    ///     options.carrier = Carrier::Tcp;
+    ///     user.open_with(now, pool, options)
+    /// }
+    /// ```
     pub fn open_with(
         &mut self,
         now: Instant,
@@ -171,6 +197,20 @@ impl PoolUser {
     /// Opens a session with each element of a pool that has been resolved, `own` excepted: what is sent in all of them reaches the
     /// whole pool (RFC 5352 §6.5.5, ASAP_SEND_TO_ALL; with `None` also ASAP_SEND_TO_SELF). They do not fail over. All are
     /// opened, or none.
+    ///
+    /// ```
+    /// use rserpool_core::user::{OpenError, PoolUser};
+    /// use rserpool_core::{Instant, PoolHandle, Ppid};
+    ///
+    /// /// Says it to the whole pool, which `Event::Resolved` has told of.
+    /// fn say(user: &mut PoolUser, now: Instant, pool: &PoolHandle) -> Result<(), OpenError> {
+    ///     for (_, session) in user.open_all(now, pool, None)? {
+    ///         let sent = user.send(session, Ppid::UNSPECIFIED, 0, "hello".into());
+    ///         assert_eq!(sent, Ok(()));
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn open_all(
         &mut self,
         now: Instant,
@@ -204,6 +244,16 @@ impl PoolUser {
     }
 
     /// The association that a session has with its element.
+    ///
+    /// ```
+    /// use rserpool_core::user::{Config, PoolUser};
+    /// use rserpool_core::{Instant, PoolHandle};
+    ///
+    /// let mut user = PoolUser::new(Config::default(), [7; 32]);
+    /// let session = user.open(Instant::EPOCH, &PoolHandle::from("EchoPool")).expect("the first one");
+    /// // A driver asks before it sends, to know whose send buffer has to have room.
+    /// assert_eq!(user.association(session), None);
+    /// ```
     pub fn association(&self, session: SessionId) -> Option<AssocId> {
         let channel = self.sessions.get(&session)?.channel()?;
         Some(channel.association)
@@ -212,6 +262,20 @@ impl PoolUser {
     /// Sends a message to the session's element, in order and reliably; while there is none, the message waits. What the
     /// application has not got an answer to may be lost when the element fails, and what is
     /// [sent again](SessionOptions::resend) may come twice.
+    ///
+    /// ```
+    /// use rserpool_core::user::{Config, PoolUser, SendError};
+    /// use rserpool_core::{Instant, PoolHandle, Ppid};
+    ///
+    /// let mut config = Config::default();
+    /// config.max_session_queue = 8;
+    /// let mut user = PoolUser::new(config, [7; 32]);
+    /// let session = user.open(Instant::EPOCH, &PoolHandle::from("EchoPool")).expect("the first one");
+    /// // It waits for an element. The next one has no room to.
+    /// assert_eq!(user.send(session, Ppid::UNSPECIFIED, 0, "hello".into()), Ok(()));
+    /// assert_eq!(user.send(session, Ppid::UNSPECIFIED, 0, "world".into()), Err(SendError::QueueFull));
+    /// assert_eq!(user.send(session, Ppid::ASAP, 0, "!".into()), Err(SendError::ReservedPpid));
+    /// ```
     pub fn send(
         &mut self,
         session: SessionId,
@@ -224,6 +288,16 @@ impl PoolUser {
 
     /// The same for a message that may overtake others (RFC 5352 §6.5.5). A transport that cannot do so sends it in order, and
     /// so does every transport where it is sent again.
+    ///
+    /// ```
+    /// use rserpool_core::Ppid;
+    /// use rserpool_core::user::{PoolUser, SendError, SessionId};
+    ///
+    /// /// Need not wait for what was sent before.
+    /// fn cancel(user: &mut PoolUser, session: SessionId) -> Result<(), SendError> {
+    ///     user.send_unordered(session, Ppid::UNSPECIFIED, 0, "cancel".into())
+    /// }
+    /// ```
     pub fn send_unordered(
         &mut self,
         session: SessionId,
@@ -263,6 +337,19 @@ impl PoolUser {
     /// Leaves the session's element for another one, whatever its fail-over: at once, so that what is on the way may be lost.
     /// An element that does not answer is reported by [`PoolUser::report_unreachable`]. Does nothing where the session is looking
     /// for an element already.
+    ///
+    /// ```
+    /// use rserpool_core::Instant;
+    /// use rserpool_core::user::{PoolUser, SessionId};
+    ///
+    /// /// The application has asked, and waited long enough.
+    /// fn on_silence(user: &mut PoolUser, now: Instant, session: SessionId) {
+    ///     if let Some(element) = user.element(session) {
+    ///         println!("{element} does not answer");
+    ///         user.fail_over(now, session);
+    ///     }
+    /// }
+    /// ```
     pub fn fail_over(&mut self, now: Instant, session: SessionId) {
         let Some(known) = self.sessions.get_mut(&session) else {
             return;
@@ -285,6 +372,17 @@ impl PoolUser {
     }
 
     /// Ends a session after what was sent has been delivered. What still waits for an element is dropped.
+    ///
+    /// ```
+    /// use rserpool_core::user::{Config, PoolUser, SendError};
+    /// use rserpool_core::{Instant, PoolHandle, Ppid};
+    ///
+    /// let mut user = PoolUser::new(Config::default(), [7; 32]);
+    /// let session = user.open(Instant::EPOCH, &PoolHandle::from("EchoPool")).expect("the first one");
+    /// user.close(session);
+    /// let late = user.send(session, Ppid::UNSPECIFIED, 0, "hello".into());
+    /// assert_eq!(late, Err(SendError::UnknownSession));
+    /// ```
     pub fn close(&mut self, session: SessionId) {
         let Some(closed) = self.remove_session(session) else {
             return;
@@ -314,6 +412,17 @@ impl PoolUser {
 
     /// Says to elements that this user is an element of a pool, too, and whom to turn to when it fails: to each one when a
     /// session gets to it (RFC 5352 §3.9). Without elements nothing is said.
+    ///
+    /// ```
+    /// use rserpool_core::PoolHandle;
+    /// use rserpool_core::user::{CardError, Element, PoolUser};
+    ///
+    /// /// This user is an element of `pool`, and `others` can do what it does.
+    /// fn introduce(user: &mut PoolUser, pool: &PoolHandle, others: &[Element]) -> Result<(), CardError> {
+    ///     let elements: Vec<_> = others.iter().map(Element::to_wire).collect();
+    ///     user.set_business_card(pool, &elements)
+    /// }
+    /// ```
     pub fn set_business_card(
         &mut self,
         pool_handle: &PoolHandle,

@@ -37,6 +37,20 @@ impl Subscriptions {
 
 impl PoolUser {
     /// Asks to be told how a pool is now and whenever it changes, by [`Event::Updated`]. Does nothing where that is so already.
+    ///
+    /// ```
+    /// use rserpool_core::user::{Config, PoolUser, SubscribeError};
+    /// use rserpool_core::{Instant, PoolHandle};
+    ///
+    /// let mut config = Config::default();
+    /// config.max_subscriptions = 1;
+    /// let mut user = PoolUser::new(config, [7; 32]);
+    /// let (one, other) = (PoolHandle::from("EchoPool"), PoolHandle::from("TimePool"));
+    /// assert_eq!(user.subscribe(Instant::EPOCH, &one), Ok(()));
+    /// assert_eq!(user.subscribe(Instant::EPOCH, &other), Err(SubscribeError::TooManySubscriptions));
+    /// user.unsubscribe(&one);
+    /// assert_eq!(user.subscribe(Instant::EPOCH, &other), Ok(()));
+    /// ```
     pub fn subscribe(
         &mut self,
         now: Instant,

@@ -50,6 +50,15 @@ pub mod message_type {
 const FLAG: u8 = 0x01;
 
 /// An ASAP message.
+///
+/// ```
+/// use rserpool_core::wire::asap::{self, Message};
+///
+/// let question = Message::HandleResolution { subscribe: true, pool_handle: b"EchoPool", items: None };
+/// let bytes = question.to_bytes()?;
+/// assert_eq!(asap::decode(&bytes)?.message, question);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Message<'a> {
     /// An element joins a pool or renews its registration (RFC 5352 §2.2.1).
@@ -201,6 +210,20 @@ const fn parameters(message_type: u8) -> Option<(Kinds, Kinds)> {
 }
 
 /// Decodes one message. Bytes after it and its padding are counted, not looked at.
+///
+/// ```
+/// use rserpool_core::wire::asap::{self, Message};
+///
+/// fn describe(bytes: &[u8]) -> String {
+///     match asap::decode(bytes) {
+///         Ok(decoded) => match decoded.message {
+///             Message::HandleResolution { pool_handle, .. } => format!("asks for {pool_handle:?}"),
+///             other => format!("{other:?}"),
+///         },
+///         Err(error) => error.to_string(),
+///     }
+/// }
+/// ```
 pub fn decode(bytes: &[u8]) -> Result<Decoded<Message<'_>>, DecodeError> {
     let mut decoded = decode_in_place(bytes);
     if let Err(error) = &mut decoded {

@@ -8,6 +8,12 @@ use super::reader::{Span, Walk};
 use super::writer::Writer;
 
 /// A cause code of an Operation Error.
+///
+/// ```
+/// use rserpool_core::wire::CauseCode;
+///
+/// assert_eq!(CauseCode::UNKNOWN_POOL_HANDLE.name(), "Unknown Pool Handle");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CauseCode(pub u16);
 
@@ -90,6 +96,15 @@ impl<'a> ListItem<'a> for Cause<'a> {
 }
 
 /// Why bytes are no message. It knows the cause code to answer with, and where in the bytes the fault is.
+///
+/// ```
+/// use rserpool_core::wire::{CauseCode, asap};
+///
+/// // A handle resolution without a pool handle.
+/// let error = asap::decode(&[0x05, 0, 0, 4]).expect_err("something is missing");
+/// assert_eq!(error.cause(), Some(CauseCode::INVALID_VALUES));
+/// println!("{error}");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} at byte {}", self.span.offset)]
 pub struct DecodeError {

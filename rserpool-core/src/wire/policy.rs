@@ -8,6 +8,12 @@ use super::param::{Param, kind};
 use super::writer::{Writer, header, write_to};
 
 /// A policy type (RFC 5356 §7.1).
+///
+/// ```
+/// use rserpool_core::wire::PolicyType;
+///
+/// assert_eq!(PolicyType::LEAST_USED.to_string(), "Least Used (0x40000001)");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PolicyType(pub u32);
 
@@ -61,6 +67,14 @@ impl fmt::Debug for PolicyType {
 }
 
 /// A member selection policy with an element's values for it. Loads are fractions of 0xffffffff (RFC 5356 §3.1).
+///
+/// ```
+/// use rserpool_core::wire::{Policy, PolicyType};
+///
+/// // Half busy; each new user adds an eighth.
+/// let policy = Policy::LeastUsedDegradation { load: u32::MAX / 2, load_degradation: u32::MAX / 8 };
+/// assert_eq!(policy.policy_type(), PolicyType::LEAST_USED_DEGRADATION);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy<'a> {
     /// Round Robin: no values.

@@ -11,6 +11,18 @@ pub struct FramingError;
 /// Takes the bytes of a stream as they come, and gives the messages in it.
 ///
 /// It keeps what it is given until [`poll_message`](Self::poll_message) has taken it; after that, less than a message.
+///
+/// ```
+/// use rserpool_core::wire::Deframer;
+///
+/// let mut stream = Deframer::default();
+/// // One message, and the begin of another one.
+/// stream.push(&[0x05, 0, 0, 8, 1, 2, 3, 4, 0x05, 0]);
+/// assert_eq!(stream.poll_message()?.as_deref(), Some(&[0x05, 0, 0, 8, 1, 2, 3, 4][..]));
+/// assert_eq!(stream.poll_message()?, None);
+/// assert_eq!(stream.pending(), [0x05, 0]);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Deframer {
     pending: BytesMut,

@@ -62,6 +62,17 @@ pub struct SctpTransport<'a> {
 }
 
 /// A transport parameter.
+///
+/// ```
+/// use rserpool_core::wire::{Transport, TransportBuf, TransportUse};
+///
+/// // Kept as its bytes, in which it can be found again.
+/// let transport = Transport::Udp { port: 7, address: "192.0.2.2".parse()? };
+/// let kept = TransportBuf::from(&transport);
+/// assert_eq!(kept.as_transport(), transport);
+/// assert_eq!((transport.port(), transport.transport_use()), (Some(7), TransportUse::DATA_ONLY));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Transport<'a> {
     /// DCCP.
@@ -276,6 +287,14 @@ impl<'a> ListItem<'a> for Transport<'a> {
 }
 
 /// A transport that is kept: the parameter's own bytes, with nothing in them that was not understood.
+///
+/// ```
+/// use rserpool_core::wire::TransportBuf;
+///
+/// let transport = TransportBuf::sctp(4000, &["192.0.2.2".parse()?, "198.51.100.2".parse()?]);
+/// assert_eq!(transport.as_transport().addresses().count(), 2);
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct TransportBuf(Kept);
 

@@ -9,6 +9,16 @@ use rserpool_core::{element, user};
 use crate::{Options, Runtime};
 
 /// What one endpoint keeps for its application.
+///
+/// ```
+/// use core::time::Duration;
+/// use rserpool_tokio::Limits;
+///
+/// // Room for a few whole messages, and for a reader that computes for a while. At a user only: an element has to answer its registrar.
+/// let mut limits = Limits::default();
+/// limits.unread = 1 << 20;
+/// limits.patience = Duration::from_secs(60);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -38,20 +48,22 @@ impl Default for Limits {
 /// Everything has a default; what the methods here do not say, [`options`](Self::options) and [`config`](Self::config) do.
 ///
 /// ```no_run
-/// # fn example<R: rserpool_driver::Runtime>() -> std::io::Result<()> {
+/// # async fn example() -> Result<(), Box<dyn core::error::Error>> {
 /// use core::time::Duration;
 /// use rserpool_core::Dialect;
-/// use rserpool_driver::{PoolElement, TransportKind};
+/// use rserpool_tokio::{PoolElement, TransportKind};
 ///
-/// let (element, endpoint) = PoolElement::<R>::builder("EchoPool")
+/// let element = PoolElement::builder("EchoPool")
 ///     .options(|options| {
 ///         options.transport = TransportKind::Kernel;
 ///         options.multicast = Some(Dialect::Rsplib);
 ///     })
 ///     .config(|config| config.dialect = Dialect::Rsplib)
 ///     .limits(|limits| limits.patience = Duration::from_secs(10))
-///     .start()?;
-/// # let _ = (element, endpoint); Ok(()) }
+///     .register()
+///     .await?;
+/// # let _ = element;
+/// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Builder<R: Runtime, C> {
@@ -73,18 +85,50 @@ impl<R: Runtime, C> Builder<R, C> {
     }
 
     /// Changes where the endpoint sits: its transport, addresses and ports.
+    ///
+    /// ```
+    /// use rserpool_tokio::{PoolUser, TransportKind};
+    ///
+    /// let local = "192.0.2.7".parse()?;
+    /// let builder = PoolUser::builder().options(|options| {
+    ///     options.transport = TransportKind::Udp;
+    ///     options.local = vec![local];
+    /// });
+    /// # let _ = builder;
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
     pub fn options(mut self, change: impl FnOnce(&mut Options<R>)) -> Self {
         change(&mut self.options);
         self
     }
 
     /// Changes the machine's configuration: its timers, limits and dialect.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use rserpool_tokio::PoolUser;
+    ///
+    /// // Every resolution asks a registrar, and `connect` gives up after ten seconds.
+    /// let builder = PoolUser::builder().config(|config| {
+    ///     config.stale_cache_value = Duration::ZERO;
+    ///     config.failover_timeout = Duration::from_secs(10);
+    /// });
+    /// # let _ = builder;
+    /// ```
     pub fn config(mut self, change: impl FnOnce(&mut C)) -> Self {
         change(&mut self.config);
         self
     }
 
     /// Changes what is kept for the application.
+    ///
+    /// ```
+    /// use rserpool_tokio::PoolElement;
+    ///
+    /// // Who is not accepted soon shall turn to another element.
+    /// let builder = PoolElement::builder("EchoPool").limits(|limits| limits.backlog = 16);
+    /// # let _ = builder;
+    /// ```
     pub fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.limits);
         self
@@ -93,6 +137,16 @@ impl<R: Runtime, C> Builder<R, C> {
 
 impl<R: Runtime> Builder<R, element::Config> {
     /// Adds a registrar to look for: its ASAP address and SCTP port.
+    ///
+    /// ```
+    /// use rserpool_tokio::PoolElement;
+    ///
+    /// let builder = PoolElement::builder("EchoPool")
+    ///     .registrar("192.0.2.1:3863".parse()?)
+    ///     .registrar("192.0.2.2:3863".parse()?);
+    /// # let _ = builder;
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
     pub fn registrar(mut self, address: SocketAddr) -> Self {
         self.config.hunt.registrars.push(address);
         self
@@ -101,6 +155,17 @@ impl<R: Runtime> Builder<R, element::Config> {
 
 impl<R: Runtime> Builder<R, user::Config> {
     /// Adds a registrar to look for: its ASAP address and SCTP port.
+    ///
+    /// ```
+    /// use rserpool_tokio::PoolUser;
+    ///
+    /// let mut builder = PoolUser::builder();
+    /// for address in "192.0.2.1:3863,[2001:db8::1]:3863".split(',') {
+    ///     builder = builder.registrar(address.parse()?);
+    /// }
+    /// # let _ = builder;
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
     pub fn registrar(mut self, address: SocketAddr) -> Self {
         self.config.hunt.registrars.push(address);
         self

@@ -4,25 +4,20 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::marker::PhantomData;
 use core::net::IpAddr;
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::io;
-use std::sync::Mutex;
 use std::time::Instant;
 
-use rserpool_core::element::{CardError, Config, Event, PoolElement as Machine};
+use rserpool_core::element::{CardError, Config, PoolElement as Machine};
 use rserpool_core::user::Element;
-use rserpool_core::wire::{
-    CauseCode, List, Policy, SctpTransport, Transport, TransportBuf, TransportUse,
-};
-use rserpool_core::{AssocId, PeId, PoolHandle};
-use tokio::sync::watch;
+use rserpool_core::wire::{Policy, Transport, TransportBuf};
+use rserpool_core::{PeId, PoolHandle};
 
 use super::builder::any_port;
-use super::inbox::{Inbox, Weigh};
-use super::router::{self, Role, Sessions};
-use super::served::{ElementEvent, ElementSession};
-use super::{Builder, Ended, Message, lock};
+use super::membership::{Membership, Opened, RegisterError, Served};
+use super::router;
+use super::served::ElementSession;
+use super::{Builder, Ended, lock};
 use crate::runtime::Alarm;
 use crate::{Handle, Options, Runtime, Spawn, Stopped, seed};
 
@@ -33,11 +28,11 @@ use crate::{Handle, Options, Runtime, Spawn, Stopped, seed};
 /// gone.
 ///
 /// ```no_run
-/// # async fn example<R: rserpool_driver::Spawn>() -> Result<(), Box<dyn core::error::Error>> {
+/// # async fn example() -> Result<(), Box<dyn core::error::Error>> {
 /// use rserpool_core::wire::Policy;
-/// use rserpool_driver::PoolElement;
+/// use rserpool_tokio::PoolElement;
 ///
-/// let element = PoolElement::<R>::builder("ComputePool")
+/// let element = PoolElement::builder("ComputePool")
 ///     .registrar("192.0.2.1:3863".parse()?)
 ///     .policy(Policy::LeastUsed { load: 0 })
 ///     .port(4000)
@@ -80,57 +75,19 @@ struct Inner {
     closing: Duration,
 }
 
-/// Where an element stands with its pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Membership {
-    /// It is not a member: it was never registered, or has left.
-    Out,
-    /// It registers, for the first time or again, or looks for a registrar.
-    Joining,
-    /// It is a member.
-    Member,
-    /// It is not, and why.
-    Failed(RegisterError),
-}
-
-/// Why an element is not a member of its pool.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RegisterError {
-    /// A registrar refused. It is not asked again until something is corrected (RFC 5352 §3.1).
-    #[error("the registrar refused: {}", names(.0))]
-    Rejected(Vec<CauseCode>),
-    /// A registrar was found, and MAX-REG-ATTEMPT registrations had no answer (RFC 5352 §3.1). An element that has been a member
-    /// goes on trying instead.
-    #[error("no registrar answered")]
-    NoAnswer,
-    /// The element has left its pool meanwhile.
-    #[error("the element has left the pool")]
-    Left,
-    /// The endpoint could not be bound, or has stopped.
-    #[error("{0}")]
-    Endpoint(String),
-}
-
-fn names(causes: &[CauseCode]) -> String {
-    let names: Vec<_> = causes.iter().map(|cause| cause.name()).collect();
-    names.join(", ")
-}
-
-impl From<io::Error> for RegisterError {
-    fn from(error: io::Error) -> Self {
-        Self::Endpoint(error.to_string())
-    }
-}
-
-impl From<Stopped> for RegisterError {
-    fn from(error: Stopped) -> Self {
-        Self::Endpoint(error.to_string())
-    }
-}
-
 /// Why the load was not changed.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+/// use rserpool_tokio::{PoolElement, SetLoadError};
+///
+/// let (element, endpoint) = PoolElement::builder("EchoPool").start()?;
+/// tokio::spawn(endpoint);
+/// // Its policy is Round Robin.
+/// assert_eq!(element.set_load(0.5).await, Err(SetLoadError::NoLoad));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetLoadError {
@@ -144,6 +101,22 @@ pub enum SetLoadError {
 
 impl<R: Runtime> PoolElement<R> {
     /// An element of `pool`: Round Robin, at the first free loopback address from 127.0.0.2 on, at any SCTP port.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_core::PeId;
+    /// use rserpool_tokio::PoolElement;
+    ///
+    /// // Known to users before it is there.
+    /// let element = PoolElement::builder("EchoPool")
+    ///     .registrar("192.0.2.1:3863".parse()?)
+    ///     .port(4000)
+    ///     .config(|config| config.pe_id = Some(PeId(0x7)))
+    ///     .register()
+    ///     .await?;
+    /// # let _ = element;
+    /// # Ok(()) }
+    /// ```
     pub fn builder(pool: impl Into<PoolHandle>) -> Builder<R, Config> {
         // Filled in when the endpoint is bound.
         let nowhere = TransportBuf::from(&Transport::Opaque(&[]));
@@ -154,27 +127,84 @@ impl<R: Runtime> PoolElement<R> {
     }
 
     /// Its identifier within the pool.
+    ///
+    /// ```no_run
+    /// # async fn example(
+    /// #     user: rserpool_tokio::PoolUser,
+    /// #     element: rserpool_tokio::PoolElement,
+    /// # ) -> Result<(), Box<dyn core::error::Error>> {
+    /// // To all others of its pool.
+    /// for (other, session) in user.connect_all("EchoPool", Some(element.id())).await? {
+    ///     println!("{other} hears of {}", element.id());
+    ///     session.send("I am new here").await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn id(&self) -> PeId {
         self.inner.id
     }
 
     /// The addresses at which it serves.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::PoolElement;
+    ///
+    /// let (element, endpoint) = PoolElement::builder("EchoPool").start()?;
+    /// tokio::spawn(endpoint);
+    /// assert!(element.addresses().iter().all(|ip| ip.is_loopback()));
+    /// # Ok(()) }
+    /// ```
     pub fn addresses(&self) -> &[IpAddr] {
         &self.inner.addresses
     }
 
     /// The SCTP port at which it serves.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::PoolElement;
+    ///
+    /// let (element, endpoint) = PoolElement::builder("EchoPool").start()?;
+    /// tokio::spawn(endpoint);
+    /// // One of the dynamic range, because none was asked for.
+    /// assert!(element.port() >= 49_152);
+    /// # Ok(()) }
+    /// ```
     pub fn port(&self) -> u16 {
         self.inner.port
     }
 
     /// The machine, for everything else.
+    ///
+    /// ```no_run
+    /// # async fn example(element: rserpool_tokio::PoolElement) -> Result<(), Box<dyn core::error::Error>> {
+    /// let counters = element.handle().call(|element, _| element.counters()).await?;
+    /// println!("{} messages could not be decoded", counters.malformed);
+    /// # Ok(()) }
+    /// ```
     pub fn handle(&self) -> &Handle<Machine> {
         &self.inner.handle
     }
 
     /// Joins the pool, and waits until it is a member (RFC 5352 §3.1). As long as no registrar can be reached at all, that takes:
     /// give it up by dropping the future, which changes nothing for the element.
+    ///
+    /// ```no_run
+    /// # async fn example(element: rserpool_tokio::PoolElement) -> Result<(), Box<dyn core::error::Error>> {
+    /// use core::time::Duration;
+    /// use rserpool_tokio::RegisterError;
+    ///
+    /// match tokio::time::timeout(Duration::from_secs(10), element.register()).await {
+    ///     Ok(Ok(())) => println!("a member"),
+    ///     Ok(Err(RegisterError::Rejected(causes))) => println!("refused: {causes:?}"),
+    ///     Ok(Err(error)) => println!("{error}"),
+    ///     Err(_) => println!("no registrar yet; the element goes on looking for one"),
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn register(&self) -> Result<(), RegisterError> {
         let role = self.inner.role.clone();
         let mut membership = role.membership.subscribe();
@@ -195,12 +225,38 @@ impl<R: Runtime> PoolElement<R> {
     }
 
     /// Where it stands with its pool.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::{Membership, PoolElement};
+    ///
+    /// let (element, endpoint) = PoolElement::builder("EchoPool").start()?;
+    /// tokio::spawn(endpoint);
+    /// assert_eq!(element.membership(), Membership::Out);
+    /// # Ok(()) }
+    /// ```
     pub fn membership(&self) -> Membership {
         self.inner.role.membership.borrow().clone()
     }
 
     /// Waits until it stands otherwise than `known`, and says how. An element that was refused can [`register`](Self::register)
     /// again when what was wrong has been corrected.
+    ///
+    /// ```no_run
+    /// # async fn example(element: rserpool_tokio::PoolElement) -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::Membership;
+    ///
+    /// let mut known = element.membership();
+    /// loop {
+    ///     known = element.membership_changed(&known).await;
+    ///     println!("{known:?}");
+    ///     if let Membership::Failed(error) = known {
+    ///         return Err(error.into());
+    ///     }
+    /// }
+    /// # }
+    /// ```
     pub async fn membership_changed(&self, known: &Membership) -> Membership {
         let mut membership = self.inner.role.membership.subscribe();
         let changed = membership.wait_for(|state| state != known).await;
@@ -209,13 +265,35 @@ impl<R: Runtime> PoolElement<R> {
 
     /// The next session that a user opens; `None` when the element has stopped. A user's session begins with its first message.
     /// Dropping the future loses none.
+    ///
+    /// ```no_run
+    /// # async fn example(element: rserpool_tokio::PoolElement) -> Result<(), Box<dyn core::error::Error>> {
+    /// // Each in a task of its own: one that is slow keeps nobody waiting.
+    /// while let Some(session) = element.accept().await {
+    ///     tokio::spawn(async move {
+    ///         let request = session.recv().await?;
+    ///         Ok::<_, Box<dyn core::error::Error + Send + Sync>>(session.send(request).await?)
+    ///     });
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn accept(&self) -> Option<ElementSession> {
         let Opened(association, inbox) = self.inner.role.backlog.next().await.ok()?;
         let (handle, role) = (self.inner.handle.clone(), self.inner.role.clone());
         Some(ElementSession::new(handle, role, association, inbox))
     }
 
-    /// Changes the values for the pool's policy. Registrars are told at once (RFC 5352 §3.1).
+    /// Changes the values for the pool's policy. Registrars are told at once (RFC 5352 §3.1); where they refuse, the element is
+    /// a member no longer.
+    ///
+    /// ```no_run
+    /// # async fn example(element: rserpool_tokio::PoolElement) -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_core::wire::Policy;
+    ///
+    /// // New users go elsewhere; those that it has stay.
+    /// element.set_policy(Policy::WeightedRoundRobin { weight: 0 }).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn set_policy(&self, policy: Policy<'static>) -> Result<(), Stopped> {
         let role = self.inner.role.clone();
         let set = move |element: &mut Machine, now| {
@@ -225,9 +303,25 @@ impl<R: Runtime> PoolElement<R> {
         self.inner.handle.call(set).await
     }
 
-    /// Changes the load, from 0 to 1, of an element with one of the least-used policies (RFC 5356 §5). Registrars are told at
-    /// once, and by default take a thousand of it a second from all elements of a host: tell what has changed, and not more often
-    /// than users resolve.
+    /// Changes the load, from 0 to 1, of an element with one of the least-used policies (RFC 5356 §5); what is beyond counts as
+    /// the nearer end. Registrars are told at once, and by default take a thousand of it a second from all elements of a host:
+    /// tell what has changed, and not more often than users resolve.
+    ///
+    /// ```no_run
+    /// # async fn example(
+    /// #     element: rserpool_tokio::PoolElement,
+    /// #     busy: std::sync::Arc<tokio::sync::Semaphore>,
+    /// # ) -> Result<(), Box<dyn core::error::Error>> {
+    /// use core::time::Duration;
+    ///
+    /// const WORKERS: u32 = 64;
+    /// loop {
+    ///     let free = u32::try_from(busy.available_permits())?;
+    ///     element.set_load(1.0 - f64::from(free) / f64::from(WORKERS)).await?;
+    ///     tokio::time::sleep(Duration::from_secs(1)).await;
+    /// }
+    /// # }
+    /// ```
     pub async fn set_load(&self, load: f64) -> Result<(), SetLoadError> {
         let role = self.inner.role.clone();
         let set = move |element: &mut Machine, now| {
@@ -240,8 +334,21 @@ impl<R: Runtime> PoolElement<R> {
         self.inner.handle.call(set).await?
     }
 
-    /// Recommends elements of its pool to users, for the time when this one has failed, the first one preferred
-    /// (RFC 5352 §3.9). Without any there is no business card.
+    /// Recommends elements of its pool to users, for the time when this one has failed, the first one preferred (RFC 5352 §3.9).
+    /// Without any there is no business card. One that is too long for a message, or for which there is no control channel, is
+    /// not taken, and the old one stands.
+    ///
+    /// ```no_run
+    /// # async fn example(
+    /// #     user: rserpool_tokio::PoolUser,
+    /// #     element: rserpool_tokio::PoolElement,
+    /// # ) -> Result<(), Box<dyn core::error::Error>> {
+    /// // Those of its pool that have a copy of what it has.
+    /// let mut pool = user.resolve("StorePool").await?;
+    /// pool.elements.retain(|other| other.id.0 % 2 == element.id().0 % 2);
+    /// element.set_business_card(pool.elements).await??;
+    /// # Ok(()) }
+    /// ```
     pub async fn set_business_card(
         &self,
         elements: Vec<Element>,
@@ -254,8 +361,16 @@ impl<R: Runtime> PoolElement<R> {
     }
 
     /// Leaves the pool, so that no more users come, closes the sessions after what was sent has been delivered, and stops
-    /// (RFC 5352 §3.2). Each of both takes `closing_timeout` at most. Sessions that the application holds end with
+    /// (RFC 5352 §3.2). Each of both takes `closing_timeout` (2 s) at most. Sessions that the application holds end with
     /// [`Ended::Stopped`].
+    ///
+    /// ```no_run
+    /// # async fn example(element: rserpool_tokio::PoolElement) -> Result<(), Box<dyn core::error::Error>> {
+    /// tokio::signal::ctrl_c().await?;
+    /// // Nobody comes any more, and those that are here fail over to others.
+    /// element.shutdown().await;
+    /// # Ok(()) }
+    /// ```
     pub async fn shutdown(&self) {
         let mut membership = self.inner.role.membership.subscribe();
         let leave = |element: &mut Machine, now| element.deregister(now);
@@ -287,13 +402,31 @@ impl Drop for Inner {
 }
 
 impl<R: Runtime> Builder<R, Config> {
-    /// The pool's policy, with this element's values. All elements of a pool have one (RFC 5356 §3).
+    /// The pool's policy, with this element's values (Round Robin). The first element decides the policy of a pool; one with
+    /// another policy is refused (RFC 5352 §3.1).
+    ///
+    /// ```
+    /// use rserpool_core::wire::Policy;
+    /// use rserpool_tokio::PoolElement;
+    ///
+    /// // Twice as many users as an element with half the weight.
+    /// let builder = PoolElement::builder("EchoPool").policy(Policy::WeightedRandom { weight: 20 });
+    /// # let _ = builder;
+    /// ```
     pub fn policy(mut self, policy: Policy<'static>) -> Self {
         self.config.policy = policy;
         self
     }
 
-    /// The SCTP port to serve at.
+    /// The SCTP port to serve at (any one of the dynamic range, 49152 to 65535).
+    ///
+    /// ```
+    /// use rserpool_tokio::PoolElement;
+    ///
+    /// // One that the firewall knows.
+    /// let builder = PoolElement::builder("EchoPool").port(4000);
+    /// # let _ = builder;
+    /// ```
     pub fn port(mut self, port: u16) -> Self {
         self.options.sctp_port = Some(port);
         self
@@ -301,7 +434,25 @@ impl<R: Runtime> Builder<R, Config> {
 
     /// Binds the endpoint, and returns the element with the future that runs it. It is no member until
     /// [`PoolElement::register`]. Its user transport is SCTP with a control channel, at the addresses of the endpoint, unless
-    /// the configuration says otherwise.
+    /// the configuration says otherwise. Fails as [`Options::bind`] does.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::PoolElement;
+    ///
+    /// // The application's own task runs the endpoint, too.
+    /// let (element, endpoint) = PoolElement::builder("EchoPool").start()?;
+    /// let serve = async move {
+    ///     element.register().await?;
+    ///     while let Some(session) = element.accept().await {
+    ///         session.send("welcome").await?;
+    ///     }
+    ///     Ok::<_, Box<dyn core::error::Error>>(())
+    /// };
+    /// let ((), served) = tokio::join!(endpoint, serve);
+    /// # served?;
+    /// # Ok(()) }
+    /// ```
     pub fn start(
         mut self,
     ) -> io::Result<(PoolElement<R>, impl Future<Output = ()> + Send + 'static)> {
@@ -313,19 +464,9 @@ impl<R: Runtime> Builder<R, Config> {
         let bound = self.options.bind()?;
         let addresses = bound.addresses();
         if self.config.user_transport.as_transport() == Transport::Opaque(&[]) {
-            self.config.user_transport = TransportBuf::from(&Transport::Sctp(SctpTransport {
-                port,
-                transport_use: TransportUse::DATA_PLUS_CONTROL,
-                addresses: List::Slice(&addresses),
-            }));
+            self.config.user_transport = TransportBuf::sctp(port, &addresses);
         }
-        let role = Arc::new(Served {
-            sessions: Sessions::new(self.limits),
-            backlog: Inbox::new(),
-            membership: watch::Sender::new(Membership::Out),
-            joined: AtomicBool::new(false),
-            policy: Mutex::new(self.config.policy),
-        });
+        let role = Arc::new(Served::new(self.limits, self.config.policy));
         let machine = Machine::new(self.config, seed()?);
         let id = machine.id();
         let (handle, events, driver) = bound.drive(machine).into_parts();
@@ -344,7 +485,21 @@ impl<R: Runtime> Builder<R, Config> {
         Ok((element, run))
     }
 
-    /// Binds the endpoint, runs it in a task of its own, and joins the pool: returns when it is a member.
+    /// Binds the endpoint, runs it in a task of its own, and joins the pool: returns when it is a member. Where it fails, or the
+    /// future is dropped, nothing is left of the element.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::PoolElement;
+    ///
+    /// let element = PoolElement::builder("EchoPool")
+    ///     .registrar("192.0.2.1:3863".parse()?)
+    ///     .options(|options| options.local = vec!["192.0.2.3".parse().expect("an address")])
+    ///     .register()
+    ///     .await?;
+    /// println!("{} serves at port {}", element.id(), element.port());
+    /// # Ok(()) }
+    /// ```
     pub async fn register(self) -> Result<PoolElement<R>, RegisterError>
     where
         R: Spawn,
@@ -353,134 +508,6 @@ impl<R: Runtime> Builder<R, Config> {
         R::spawn(run);
         element.register().await?;
         Ok(element)
-    }
-}
-
-/// A session that waits to be accepted.
-pub(super) struct Opened(AssocId, Arc<Inbox<ElementEvent>>);
-
-impl Weigh for Opened {
-    fn weight(&self) -> usize {
-        1
-    }
-}
-
-/// The router's side of an element.
-pub(super) struct Served {
-    sessions: Sessions<Self>,
-    backlog: Inbox<Opened>,
-    membership: watch::Sender<Membership>,
-    /// Whether it was a member, and neither left nor was refused since.
-    joined: AtomicBool,
-    policy: Mutex<Policy<'static>>,
-}
-
-impl Role for Served {
-    type Machine = Machine;
-    type Id = AssocId;
-    type Item = ElementEvent;
-
-    fn sessions(&self) -> &Sessions<Self> {
-        &self.sessions
-    }
-
-    fn take(&self, event: Event) -> Option<(AssocId, ElementEvent)> {
-        Some(match event {
-            Event::SessionOpened { association } => {
-                self.open(association);
-                return None;
-            }
-            Event::SessionClosed { association } => {
-                self.sessions.end(association, Ended::Closed);
-                return None;
-            }
-            Event::CookieEcho {
-                association,
-                cookie,
-            } => (association, ElementEvent::CookieEcho(cookie)),
-            Event::BusinessCard {
-                association,
-                pool_handle,
-                elements,
-            } => {
-                let card = ElementEvent::BusinessCard {
-                    pool: pool_handle,
-                    elements,
-                };
-                (association, card)
-            }
-            Event::Message {
-                association,
-                ppid,
-                stream,
-                bytes,
-            } => {
-                let message = Message::received(ppid, stream, bytes);
-                (association, ElementEvent::Message(message))
-            }
-            Event::Undelivered {
-                association,
-                ppid,
-                stream,
-                bytes,
-            } => {
-                let message = Message::received(ppid, stream, bytes);
-                (association, ElementEvent::Undelivered(message))
-            }
-            other => {
-                self.told(other);
-                return None;
-            }
-        })
-    }
-
-    fn close(element: &mut Machine, association: AssocId) {
-        element.close(association);
-    }
-
-    /// Its registrar waits, always: an element that does not answer is taken for dead (RFC 5352 §3.4).
-    fn is_awaited(&self) -> bool {
-        true
-    }
-
-    fn stopped(&self) {
-        self.backlog.end(Ended::Stopped);
-        let error = RegisterError::from(Stopped);
-        self.membership.send_replace(Membership::Failed(error));
-    }
-}
-
-impl Served {
-    fn open(&self, association: AssocId) {
-        let inbox = self.sessions.open(association);
-        let opened = Opened(association, inbox);
-        let limit = self.sessions.limits.backlog;
-        if self.backlog.open().is_err() || self.backlog.push(opened, limit).is_err() {
-            tracing::debug!(?association, "nobody accepts the session");
-            self.sessions.close(association, Ended::Closed);
-        }
-    }
-
-    fn told(&self, event: Event) {
-        let membership = match event {
-            Event::Registered { .. } => Membership::Member,
-            // It was one, and stays one if it can: another registrar may answer.
-            Event::RegistrationFailed if self.joined.load(Ordering::Relaxed) => {
-                let register = |element: &mut Machine, now| element.register(now);
-                self.sessions.leave_behind(Box::new(register));
-                Membership::Joining
-            }
-            Event::RegistrationFailed => Membership::Failed(RegisterError::NoAnswer),
-            Event::Rejected { causes } => Membership::Failed(RegisterError::Rejected(causes)),
-            Event::Deregistered { .. } => Membership::Out,
-            Event::Expired => Membership::Joining,
-            other => return tracing::debug!(?other, "the element tells"),
-        };
-        if membership != Membership::Joining {
-            let joined = membership == Membership::Member;
-            self.joined.store(joined, Ordering::Relaxed);
-        }
-        self.membership.send_replace(membership);
     }
 }
 

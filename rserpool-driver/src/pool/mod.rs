@@ -9,10 +9,12 @@
 //! Driver and router are one future, so that an endpoint needs one task, whatever number of sessions it has. Handles are cloned at
 //! will; what the last clone leaves behind is tidied up by the router.
 
+mod asked;
 mod builder;
 mod element;
 mod external;
 mod inbox;
+mod membership;
 mod registrar;
 mod router;
 mod served;
@@ -23,7 +25,8 @@ mod user;
 mod watch;
 
 pub use builder::{Builder, Limits};
-pub use element::{Membership, PoolElement, RegisterError, SetLoadError};
+pub use element::{PoolElement, SetLoadError};
+pub use membership::{Membership, RegisterError};
 pub use registrar::Registrar;
 pub use served::{CookieError, ElementEvent, ElementSession};
 pub use session::{RecvError, Session, SessionEvent};
@@ -42,7 +45,7 @@ use crate::{MAX_MESSAGE_SIZE, Stopped};
 /// A message of the application. Bytes and text become one with PPID 0 on stream 0, in order.
 ///
 /// ```
-/// use rserpool_driver::Message;
+/// use rserpool_tokio::Message;
 ///
 /// let mut message = Message::from("hello");
 /// message.unordered = true;
@@ -63,6 +66,16 @@ pub struct Message {
 
 impl Message {
     /// A message of that protocol.
+    ///
+    /// ```
+    /// use rserpool_core::Ppid;
+    /// use rserpool_tokio::Message;
+    ///
+    /// // The application's own protocol, on a stream that others do not hold up.
+    /// let mut message = Message::new(Ppid(0x4321), vec![0; 1024]);
+    /// message.stream = 1;
+    /// assert_eq!(message.bytes.len(), 1024);
+    /// ```
     pub fn new(ppid: Ppid, bytes: impl Into<Bytes>) -> Self {
         Self::received(ppid, 0, bytes.into())
     }
@@ -95,6 +108,17 @@ impl<T: Into<Bytes>> From<T> for Message {
 }
 
 /// Why a session has ended.
+///
+/// ```
+/// use rserpool_core::user::SessionError;
+/// use rserpool_tokio::Ended;
+///
+/// /// Whether a new session would have the same end.
+/// fn is_final(ended: &Ended) -> bool {
+///     matches!(ended, Ended::Stopped | Ended::Failed(SessionError::OtherTransport))
+/// }
+/// assert!(!is_final(&Ended::Unread));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Ended {
@@ -119,6 +143,17 @@ impl From<Stopped> for Ended {
 }
 
 /// Why a message was not sent.
+///
+/// ```
+/// use rserpool_tokio::{Ended, SendError};
+///
+/// /// Whether it is the message that has to be another one.
+/// fn is_the_message(error: &SendError) -> bool {
+///     matches!(error, SendError::ReservedPpid | SendError::Empty | SendError::TooLong)
+/// }
+/// assert!(is_the_message(&SendError::TooLong));
+/// assert!(!is_the_message(&Ended::Closed.into()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::inbox::{Inbox, Weigh};
 use super::{Ended, Limits, lock};
-use crate::driver::{Task, WeakHandle};
+use crate::handle::{Task, WeakHandle};
 use crate::runtime::Alarm;
 use crate::{Events, Runtime};
 

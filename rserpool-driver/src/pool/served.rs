@@ -9,13 +9,26 @@ use rserpool_core::element::{self, PoolElement as Machine};
 use rserpool_core::user::Element;
 use rserpool_core::{AssocId, Instant, PoolHandle};
 
-use super::element::Served;
 use super::inbox::{Inbox, Weigh};
+use super::membership::Served;
 use super::router::Role;
 use super::{Ended, Message, SendError, lock};
 use crate::Handle;
 
 /// What a session tells the element's application.
+///
+/// ```no_run
+/// # async fn example(session: rserpool_tokio::ElementSession) -> Result<(), Box<dyn core::error::Error>> {
+/// use rserpool_tokio::ElementEvent;
+///
+/// match session.next().await? {
+///     ElementEvent::CookieEcho(cookie) => println!("goes on from {cookie:?}"),
+///     ElementEvent::Message(message) => session.send(message).await?,
+///     ElementEvent::Undelivered(message) => println!("lost: {} bytes", message.bytes.len()),
+///     other => println!("{other:?}"),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ElementEvent {
@@ -51,7 +64,7 @@ impl Weigh for ElementEvent {
 /// A user's session with an element. When the last clone is dropped, it is closed.
 ///
 /// ```no_run
-/// # async fn example(session: rserpool_driver::ElementSession) -> Result<(), Box<dyn core::error::Error>> {
+/// # async fn example(session: rserpool_tokio::ElementSession) -> Result<(), Box<dyn core::error::Error>> {
 /// let mut line = 0_u32;
 /// loop {
 ///     let request = session.recv().await?;
@@ -93,12 +106,35 @@ impl ElementSession {
     }
 
     /// The association to the user.
+    ///
+    /// ```no_run
+    /// # async fn example(element: rserpool_tokio::PoolElement) -> Result<(), Box<dyn core::error::Error>> {
+    /// // A name for its log that no other session ever has.
+    /// while let Some(session) = element.accept().await {
+    ///     println!("session {}: accepted", session.association().0);
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn association(&self) -> AssocId {
         self.0.association
     }
 
     /// The next message; an error when the session has ended and everything is read. What else there is, is passed over: a
     /// cookie is at [`cookie`](Self::cookie) then. Dropping the future loses no message.
+    ///
+    /// ```no_run
+    /// # async fn example(session: rserpool_tokio::ElementSession) -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::Ended;
+    ///
+    /// let end = loop {
+    ///     match session.recv().await {
+    ///         Ok(request) => session.send(request).await?,
+    ///         Err(end) => break end,
+    ///     }
+    /// };
+    /// println!("{}", if end == Ended::Closed { "done" } else { "broken off" });
+    /// # Ok(()) }
+    /// ```
     pub async fn recv(&self) -> Result<Message, Ended> {
         loop {
             if let ElementEvent::Message(message) = self.next().await? {
@@ -108,6 +144,18 @@ impl ElementSession {
     }
 
     /// Whatever comes next. Dropping the future loses nothing.
+    ///
+    /// ```no_run
+    /// # async fn example(session: rserpool_tokio::ElementSession) -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::ElementEvent;
+    ///
+    /// while let Ok(event) = session.next().await {
+    ///     if let ElementEvent::BusinessCard { pool, elements } = event {
+    ///         println!("instead of this user: {} others of {pool}", elements.len());
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn next(&self) -> Result<ElementEvent, Ended> {
         let event = self.0.inbox.next().await?;
         if let ElementEvent::CookieEcho(cookie) = &event {
@@ -118,12 +166,33 @@ impl ElementSession {
 
     /// The state that another element gave the user, if it has handed over any: known when the first message is read
     /// (RFC 5352 §3.8). Verify it.
+    ///
+    /// ```no_run
+    /// # async fn example(session: rserpool_tokio::ElementSession) -> Result<(), Box<dyn core::error::Error>> {
+    /// let first = session.recv().await?;
+    /// match session.cookie() {
+    ///     Some(state) => println!("goes on where another element was: {state:?}, {first:?}"),
+    ///     None => println!("begins with {first:?}"),
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn cookie(&self) -> Option<Bytes> {
         lock(&self.0.cookie).clone()
     }
 
     /// Sends a message when there is room for it. That it was taken does not mean that it arrives. A future that is dropped has
     /// sent the whole message or nothing; dropped before it was polled, nothing.
+    ///
+    /// ```no_run
+    /// # async fn example(session: rserpool_tokio::ElementSession) -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::Message;
+    ///
+    /// // News that need not wait for what was sent before.
+    /// let mut news = Message::from("half of it is done");
+    /// news.unordered = true;
+    /// session.send(news).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
         message.check()?;
@@ -149,6 +218,16 @@ impl ElementSession {
 
     /// Gives the user state to hand to the next element if this one fails, in place of what it was given before: at most 65,000
     /// bytes. It comes back through the user: seal it (RFC 5352 §3.8).
+    ///
+    /// ```no_run
+    /// # async fn example(session: rserpool_tokio::ElementSession, rows: Vec<String>) -> Result<(), Box<dyn core::error::Error>> {
+    /// // After each part that need not be repeated.
+    /// for (done, row) in (1_u64..).zip(rows) {
+    ///     session.send(row).await?;
+    ///     session.send_cookie(done.to_be_bytes().to_vec()).await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn send_cookie(&self, cookie: impl Into<Bytes>) -> Result<(), CookieError> {
         let (association, cookie) = (self.0.association, cookie.into());
         self.0.inbox.open()?;
@@ -171,6 +250,17 @@ impl ElementSession {
     }
 
     /// Ends the session after what was sent has been delivered. What came and was not read is still there.
+    ///
+    /// ```no_run
+    /// # async fn example(session: rserpool_tokio::ElementSession) -> Result<(), Box<dyn core::error::Error>> {
+    /// session.send("good-bye").await?;
+    /// session.close();
+    /// // What the user had sent before can still be read.
+    /// while let Ok(message) = session.recv().await {
+    ///     println!("{message:?}");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn close(&self) {
         self.0
             .role
@@ -194,6 +284,18 @@ impl fmt::Debug for ElementSession {
 }
 
 /// Why a cookie was not sent.
+///
+/// ```no_run
+/// # async fn example(session: rserpool_tokio::ElementSession, state: Vec<u8>) -> Result<(), Box<dyn core::error::Error>> {
+/// use rserpool_tokio::CookieError;
+///
+/// match session.send_cookie(state).await {
+///     Ok(()) => {}
+///     Err(CookieError::Ended(end)) => return Err(end.into()),
+///     Err(error) => println!("the next element will begin anew: {error}"),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CookieError {

@@ -7,14 +7,29 @@ use rserpool_core::user::{self, PoolUser as Machine, SessionId};
 use rserpool_core::wire::TransportBuf;
 use rserpool_core::{AssocId, End, Instant, PeId};
 
+use super::asked::Asked;
 use super::inbox::{Inbox, Weigh};
 use super::router::Role;
 use super::served::ITEM;
-use super::user::Asked;
 use super::{Ended, Message, SendError};
 use crate::Handle;
 
 /// What a session tells the user's application.
+///
+/// ```no_run
+/// # async fn example(session: rserpool_tokio::Session) -> Result<(), Box<dyn core::error::Error>> {
+/// use rserpool_tokio::SessionEvent;
+///
+/// while let Ok(event) = session.next().await {
+///     match event {
+///         SessionEvent::Message(message) => println!("{message:?}"),
+///         SessionEvent::Interrupted { element, closed: false } => println!("{element} is gone"),
+///         SessionEvent::FailedOver { new, .. } => println!("goes on with {new}"),
+///         _ => {}
+///     }
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionEvent {
@@ -67,6 +82,18 @@ impl Weigh for SessionEvent {
 }
 
 /// Why [`Session::recv`] returned no message. Only [`Ended`](Self::Ended) is final.
+///
+/// ```
+/// use rserpool_core::PeId;
+/// use rserpool_tokio::{Ended, RecvError};
+///
+/// /// Whether it is worth while to call `recv` again.
+/// fn goes_on(error: &RecvError) -> bool {
+///     !matches!(error, RecvError::Ended(_))
+/// }
+/// assert!(goes_on(&RecvError::Interrupted(PeId(0x7))));
+/// assert!(!goes_on(&Ended::Closed.into()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecvError {
@@ -97,8 +124,8 @@ pub enum RecvError {
 /// decides what becomes of what has no answer when its element fails:
 ///
 /// ```no_run
-/// # async fn example(session: rserpool_driver::Session) -> Result<(), Box<dyn core::error::Error>> {
-/// use rserpool_driver::RecvError;
+/// # async fn example(session: rserpool_tokio::Session) -> Result<(), Box<dyn core::error::Error>> {
+/// use rserpool_tokio::RecvError;
 ///
 /// session.send("subscribe").await?;
 /// loop {
@@ -142,11 +169,32 @@ impl Session {
     }
 
     /// Its name in the machine.
+    ///
+    /// ```no_run
+    /// # async fn example(
+    /// #     session: rserpool_tokio::Session,
+    /// #     user: rserpool_tokio::PoolUser,
+    /// # ) -> Result<(), Box<dyn core::error::Error>> {
+    /// // For what only the machine knows.
+    /// let id = session.id();
+    /// let association = user.handle().call(move |user, _| user.association(id)).await?;
+    /// println!("{association:?}");
+    /// # Ok(()) }
+    /// ```
     pub fn id(&self) -> SessionId {
         self.0.id
     }
 
-    /// The element that it is connected to at the moment.
+    /// The element that it is connected to at the moment; `None` also where it has ended.
+    ///
+    /// ```no_run
+    /// # async fn example(session: rserpool_tokio::Session) -> Result<(), Box<dyn core::error::Error>> {
+    /// match session.element().await {
+    ///     Some(element) => println!("with {element}"),
+    ///     None => println!("with nobody at the moment"),
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn element(&self) -> Option<PeId> {
         let id = self.0.id;
         let element = move |user: &mut Machine, _| user.element(id);
@@ -155,6 +203,23 @@ impl Session {
 
     /// The next message. Errors say what an application has to know that waits for one: that the session goes on with another
     /// element, or a message was not delivered; then this can be called again. Dropping the future loses nothing.
+    ///
+    /// ```no_run
+    /// # async fn example(session: rserpool_tokio::Session) -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::RecvError;
+    ///
+    /// session.send("count").await?;
+    /// let count = loop {
+    ///     match session.recv().await {
+    ///         Ok(message) => break message,
+    ///         Err(RecvError::Ended(end)) => return Err(end.into()),
+    ///         Err(RecvError::FailedOver { .. }) => session.send("count").await?,
+    ///         Err(error) => println!("{error}"),
+    ///     }
+    /// };
+    /// # let _ = count;
+    /// # Ok(()) }
+    /// ```
     pub async fn recv(&self) -> Result<Message, RecvError> {
         loop {
             return match self.next().await? {
@@ -176,6 +241,24 @@ impl Session {
     }
 
     /// Whatever comes next. Dropping the future loses nothing.
+    ///
+    /// ```no_run
+    /// # async fn example(session: rserpool_tokio::Session) -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_core::End;
+    /// use rserpool_core::wire::TransportBuf;
+    /// use rserpool_tokio::SessionEvent;
+    /// # async fn dial(transport: &TransportBuf) -> std::io::Result<()> { Ok(()) }
+    ///
+    /// // A session whose connection is the application's own: see `PoolUser::connect_with`.
+    /// while let SessionEvent::Selected { element, transport } = session.next().await? {
+    ///     match dial(&transport).await {
+    ///         Ok(()) if session.confirm_connection(element).await? => break,
+    ///         Ok(()) => {}
+    ///         Err(_) => session.end_connection(element, End::Lost, false).await?,
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn next(&self) -> Result<SessionEvent, Ended> {
         self.0.inbox.next().await
     }
@@ -186,6 +269,19 @@ impl Session {
     /// dropped before it was polled, nothing.
     ///
     /// Go on receiving meanwhile: a peer may wait for that.
+    ///
+    /// ```no_run
+    /// # async fn example(session: rserpool_tokio::Session, lines: Vec<String>) -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::SendError;
+    ///
+    /// for line in lines {
+    ///     match session.send(line).await {
+    ///         Err(SendError::Empty) => continue,
+    ///         result => result?,
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
         message.check()?;
@@ -212,6 +308,21 @@ impl Session {
     ///
     /// An element that is there and does not answer is the application's to notice: drop the future after some time, and
     /// [`fail_over`](Self::fail_over).
+    ///
+    /// ```no_run
+    /// # async fn example(session: rserpool_tokio::Session) -> Result<(), Box<dyn core::error::Error>> {
+    /// use core::time::Duration;
+    ///
+    /// // An element that takes longer is not waited for.
+    /// let answer = loop {
+    ///     match tokio::time::timeout(Duration::from_secs(2), session.ask("6 * 7")).await {
+    ///         Ok(answer) => break answer?,
+    ///         Err(_) => session.fail_over().await?,
+    ///     }
+    /// };
+    /// println!("{answer:?}");
+    /// # Ok(()) }
+    /// ```
     pub async fn ask(&self, question: impl Into<Message>) -> Result<Message, SendError> {
         let question = question.into();
         question.check()?;
@@ -262,7 +373,22 @@ impl Session {
     }
 
     /// Leaves the element for another one, whatever the session's [`Failover`](user::Failover): at once, so that what is on the way
-    /// may be lost. For elements that do not answer, and for fail-over on demand.
+    /// may be lost. For elements that do not answer, and for fail-over on demand. Where the session has ended, it does nothing.
+    ///
+    /// ```no_run
+    /// # async fn example(user: rserpool_tokio::PoolUser) -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_core::user::{Failover, SessionOptions};
+    /// use rserpool_tokio::RecvError;
+    ///
+    /// let mut options = SessionOptions::default();
+    /// options.failover = Failover::OnDemand;
+    /// let session = user.connect_with("StorePool", options).await?;
+    /// if let Err(RecvError::Interrupted(element)) = session.recv().await {
+    ///     println!("first save what {element} has told, then");
+    ///     session.fail_over().await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn fail_over(&self) -> Result<(), Ended> {
         let id = self.0.id;
         self.call(move |user, now| user.fail_over(now, id)).await
@@ -270,6 +396,20 @@ impl Session {
 
     /// The application is connected to the element that was selected, in a session that is not held by SCTP. `false` where the
     /// session does not wait for that any more: the connection is to be dropped.
+    ///
+    /// ```no_run
+    /// # async fn example(
+    /// #     session: rserpool_tokio::Session,
+    /// #     element: rserpool_core::PeId,
+    /// #     stream: tokio::net::TcpStream,
+    /// # ) -> Result<(), Box<dyn core::error::Error>> {
+    /// if session.confirm_connection(element).await? {
+    ///     println!("with {element} at {}", stream.peer_addr()?);
+    /// } else {
+    ///     drop(stream);
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn confirm_connection(&self, element: PeId) -> Result<bool, Ended> {
         let id = self.0.id;
         self.call(move |user, now| user.confirm_connection(now, id, element))
@@ -278,6 +418,24 @@ impl Session {
 
     /// The application could not connect to the element that was selected, or its connection has ended: see
     /// [`PoolUser::end_connection`](Machine::end_connection).
+    ///
+    /// ```no_run
+    /// # async fn example(
+    /// #     session: rserpool_tokio::Session,
+    /// #     element: rserpool_core::PeId,
+    /// #     mut stream: tokio::net::TcpStream,
+    /// # ) -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_core::End;
+    /// use tokio::io::AsyncReadExt;
+    ///
+    /// let mut answer = Vec::new();
+    /// let end = match stream.read_to_end(&mut answer).await {
+    ///     Ok(_) => End::Closed,
+    ///     Err(_) => End::Lost,
+    /// };
+    /// session.end_connection(element, end, !answer.is_empty()).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn end_connection(&self, element: PeId, end: End, heard: bool) -> Result<(), Ended> {
         let id = self.0.id;
         self.call(move |user, now| user.end_connection(now, id, element, end, heard))
@@ -299,6 +457,16 @@ impl Session {
 
     /// Ends the session after what was sent has been delivered; what waits for an element is dropped. What came and was not read is
     /// still there.
+    ///
+    /// ```no_run
+    /// # async fn example(session: rserpool_tokio::Session) -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::Ended;
+    ///
+    /// session.send("good-bye").await?;
+    /// session.close();
+    /// assert_eq!(session.send("too late").await, Err(Ended::Closed.into()));
+    /// # Ok(()) }
+    /// ```
     pub fn close(&self) {
         self.0.role.sessions().close(self.0.id, Ended::Closed);
     }

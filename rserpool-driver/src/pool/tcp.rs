@@ -19,6 +19,22 @@ use crate::{Runtime, TcpStream, connect_tcp};
 /// tried (RFC 5352 §3.5). Nobody but the application knows where in its stream another element could go on: so the failure of a
 /// connection is an error of reading or writing, reported at once, after which `reconnect` begins a new stream with another
 /// element. What had been written and not answered may be lost. The end of what an element says is no error.
+///
+/// ```no_run
+/// # async fn example(user: rserpool_tokio::PoolUser) -> Result<(), Box<dyn core::error::Error>> {
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// let mut stream = user.connect_tcp("WebPool").await?;
+/// stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+/// let mut page = String::new();
+/// while let Err(error) = stream.read_to_string(&mut page).await {
+///     println!("{error}: once more, with another element");
+///     page.clear();
+///     stream.reconnect().await?;
+///     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
+/// }
+/// # Ok(()) }
+/// ```
 pub struct TcpSession<R: Runtime>(External<R::Tcp>);
 
 impl<R: Runtime> TcpSession<R> {
@@ -30,12 +46,31 @@ impl<R: Runtime> TcpSession<R> {
     }
 
     /// The element that it is connected to; `None` after the connection has failed.
+    ///
+    /// ```no_run
+    /// # async fn example(stream: rserpool_tokio::TcpSession) -> Result<(), Box<dyn core::error::Error>> {
+    /// match stream.element() {
+    ///     Some(element) => println!("with {element}"),
+    ///     None => println!("reconnect before you read or write"),
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn element(&self) -> Option<PeId> {
         self.0.element()
     }
 
     /// Begins a new stream, with another element where one can be reached. It fails after `failover_timeout` (1 minute) of looking
     /// for one. A future that is dropped leaves the session without a connection; call it again.
+    ///
+    /// ```no_run
+    /// # async fn example(mut stream: rserpool_tokio::TcpSession, from: u64) -> Result<(), Box<dyn core::error::Error>> {
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// // The application knows where in the stream it was, and can say so to another element.
+    /// stream.reconnect().await?;
+    /// stream.write_all(format!("SKIP {from}\r\n").as_bytes()).await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn reconnect(&mut self) -> Result<(), Ended> {
         self.0.leave().await?;
         self.0.attach::<R, _>(connect_tcp::<R>).await

@@ -16,6 +16,25 @@ use crate::{Interest, Runtime, UdpSocket, Watched};
 /// Nothing says that an element is there, or has got a datagram. Where its host says that nobody is there, that is an error of
 /// sending or receiving; the element is reported (RFC 5352 §3.5), and [`reconnect`](Self::reconnect) goes on with another one. An
 /// element that does not answer is the application's to notice: then it calls `reconnect`, too.
+///
+/// ```no_run
+/// # async fn example(user: rserpool_tokio::PoolUser) -> Result<(), Box<dyn core::error::Error>> {
+/// use core::time::Duration;
+/// use tokio::time::timeout;
+///
+/// let mut session = user.connect_udp("TimePool").await?;
+/// let mut answer = [0; 1024];
+/// let length = loop {
+///     let sent = session.send(b"what time is it?").await;
+///     let received = timeout(Duration::from_secs(1), session.recv(&mut answer)).await;
+///     if let (Ok(()), Ok(Ok(length))) = (sent, received) {
+///         break length;
+///     }
+///     session.reconnect().await?;
+/// };
+/// println!("{:?}", &answer[..length]);
+/// # Ok(()) }
+/// ```
 pub struct UdpSession<R: Runtime>(External<R::Udp>);
 
 impl<R: Runtime> UdpSession<R> {
@@ -27,18 +46,47 @@ impl<R: Runtime> UdpSession<R> {
     }
 
     /// The element that it is with; `None` after an error.
+    ///
+    /// ```no_run
+    /// # async fn example(session: rserpool_tokio::UdpSession) -> Result<(), Box<dyn core::error::Error>> {
+    /// if session.element().is_none() {
+    ///     println!("nobody is there: reconnect");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn element(&self) -> Option<PeId> {
         self.0.element()
     }
 
     /// Goes on with another element where there is one. It fails after `failover_timeout` (1 minute) of looking for one. A future
     /// that is dropped leaves the session without an element; call it again.
+    ///
+    /// ```no_run
+    /// # async fn example(mut session: rserpool_tokio::UdpSession) -> Result<(), Box<dyn core::error::Error>> {
+    /// let silent = session.element();
+    /// session.reconnect().await?;
+    /// if session.element() == silent {
+    ///     println!("the pool has nobody else");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn reconnect(&mut self) -> Result<(), Ended> {
         self.0.leave().await?;
         self.0.attach::<R, _>(open::<R>).await
     }
 
-    /// Sends a datagram; one that is too long is an error, and the element stays.
+    /// Sends a datagram; one that is too long (65,507 bytes is the most over IPv4) is an error, and the element stays. After an
+    /// error that says that nobody is there, it is [`NotConnected`](io::ErrorKind::NotConnected) until
+    /// [`reconnect`](Self::reconnect).
+    ///
+    /// ```no_run
+    /// # async fn example(mut session: rserpool_tokio::UdpSession, sample: [u8; 8]) -> Result<(), Box<dyn core::error::Error>> {
+    /// // A sample that is lost is not missed; where nobody is there, another element gets the next one.
+    /// if session.send(&sample).await.is_err() {
+    ///     session.reconnect().await?;
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn send(&mut self, datagram: &[u8]) -> io::Result<()> {
         loop {
             let socket = &self.0.link()?.socket;
@@ -52,6 +100,16 @@ impl<R: Runtime> UdpSession<R> {
     }
 
     /// The next datagram, or what of it has room in the buffer; says how long it is. Dropping the future loses nothing.
+    /// Errors are those of [`send`](Self::send).
+    ///
+    /// ```no_run
+    /// # async fn example(mut session: rserpool_tokio::UdpSession) -> Result<(), Box<dyn core::error::Error>> {
+    /// // Longer than any datagram: what has no room is lost.
+    /// let mut buffer = vec![0; 65_536];
+    /// let length = session.recv(&mut buffer).await?;
+    /// println!("{:?}", &buffer[..length]);
+    /// # Ok(()) }
+    /// ```
     pub async fn recv(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let link = self.0.link()?;

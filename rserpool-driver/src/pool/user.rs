@@ -1,35 +1,34 @@
 //! A pool user as an application holds it.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::fmt;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 use std::io;
-use std::sync::Mutex;
 
 use rserpool_core::user::{
-    self, Carrier, Config, Event, Failover, OpenError, PoolUser as Machine, SessionId,
-    SessionOptions, SubscribeError,
+    self, Carrier, Config, Failover, OpenError, PoolUser as Machine, SessionId, SessionOptions,
+    SubscribeError,
 };
 use rserpool_core::{PeId, PoolHandle};
 use tokio::sync::oneshot;
 
-use super::router::{self, Role, Sessions};
-use super::session::{Session, SessionEvent};
+use super::asked::Asked;
+use super::router;
+use super::session::Session;
 use super::tcp::TcpSession;
 use super::udp::UdpSession;
 use super::watch::{Pool, Watch, Watches};
-use super::{Builder, Ended, Message, lock};
+use super::{Builder, Ended};
 use crate::{Handle, Options, Runtime, Spawn, Stopped, seed};
 
 /// A client of pools (RFC 5352 §3.3, §3.5). It runs as long as a clone of it lives, or a session.
 ///
 /// ```no_run
-/// # async fn example<R: rserpool_driver::Spawn>() -> Result<(), Box<dyn core::error::Error>> {
-/// use rserpool_driver::PoolUser;
+/// # async fn example() -> Result<(), Box<dyn core::error::Error>> {
+/// use rserpool_tokio::PoolUser;
 ///
-/// let user = PoolUser::<R>::builder()
+/// let user = PoolUser::builder()
 ///     .registrar("192.0.2.1:3863".parse()?)
 ///     .options(|options| options.local = vec!["192.0.2.7".parse().expect("an address")])
 ///     .spawn()?;
@@ -61,13 +60,26 @@ impl<R> fmt::Debug for PoolUser<R> {
 }
 
 /// Why there is no session.
+///
+/// ```no_run
+/// # async fn example(user: rserpool_tokio::PoolUser) -> Result<(), Box<dyn core::error::Error>> {
+/// use rserpool_core::user::SessionError;
+/// use rserpool_tokio::{ConnectError, Ended};
+///
+/// match user.connect("EchoPool").await {
+///     Ok(session) => println!("with {:?}", session.element().await),
+///     Err(ConnectError::Ended(Ended::Failed(SessionError::Unreachable))) => println!("all are down"),
+///     Err(error) => println!("{error}"),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The pool could not be resolved, or none of its elements reached, for the time of `failover_timeout`.
+    /// The pool could not be resolved, or none of its elements reached, for the time of `failover_timeout` (1 minute).
     #[error(transparent)]
     Ended(#[from] Ended),
-    /// There are `max_sessions` already.
+    /// There are `max_sessions` (10,000) already.
     #[error("too many sessions")]
     TooManySessions,
     /// There is nobody in the pool to open a session with.
@@ -82,6 +94,19 @@ impl From<Stopped> for ConnectError {
 }
 
 /// Why a pool could not be resolved.
+///
+/// ```
+/// use rserpool_core::user;
+/// use rserpool_core::wire::CauseCode;
+/// use rserpool_tokio::ResolveError;
+///
+/// /// Whether the pool has nobody, as against nobody to ask.
+/// fn is_empty(error: &ResolveError) -> bool {
+///     matches!(error, ResolveError::Failed(user::ResolveError::Refused(causes))
+///         if causes.contains(&CauseCode::UNKNOWN_POOL_HANDLE))
+/// }
+/// assert!(!is_empty(&user::ResolveError::Timeout.into()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
@@ -94,6 +119,14 @@ pub enum ResolveError {
 }
 
 /// Why a pool cannot be watched.
+///
+/// ```
+/// use rserpool_core::user::SubscribeError;
+/// use rserpool_tokio::WatchError;
+///
+/// let error = WatchError::from(SubscribeError::TooManySubscriptions);
+/// assert_eq!(error.to_string(), "too many subscriptions");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum WatchError {
@@ -107,22 +140,64 @@ pub enum WatchError {
 
 impl<R: Runtime> PoolUser<R> {
     /// A user at the first free loopback address from 127.0.0.2 on.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn core::error::Error>> {
+    /// use core::time::Duration;
+    /// use rserpool_tokio::PoolUser;
+    ///
+    /// let user = PoolUser::builder()
+    ///     .registrar("192.0.2.1:3863".parse()?)
+    ///     .config(|config| config.failover_timeout = Duration::from_secs(10))
+    ///     .spawn()?;
+    /// # let _ = user;
+    /// # Ok(()) }
+    /// ```
     pub fn builder() -> Builder<R, Config> {
         Builder::new(Options::user(), Config::default())
     }
 
     /// The machine, for everything else.
+    ///
+    /// ```no_run
+    /// # async fn example(user: rserpool_tokio::PoolUser) -> Result<(), Box<dyn core::error::Error>> {
+    /// let counters = user.handle().call(|user, _| user.counters()).await?;
+    /// println!("{} resolutions, {} elements reported", counters.resolutions, counters.reports);
+    /// # Ok(()) }
+    /// ```
     pub fn handle(&self) -> &Handle<Machine> {
         &self.handle
     }
 
     /// Opens a session that fails over by itself, and waits until it has its first element (RFC 5352 §3.5). It fails after
     /// `failover_timeout` (1 minute) of looking for one; dropping the future gives it up.
+    ///
+    /// ```no_run
+    /// # async fn example(user: rserpool_tokio::PoolUser) -> Result<(), Box<dyn core::error::Error>> {
+    /// use core::time::Duration;
+    ///
+    /// // Rather nothing than an answer after five seconds.
+    /// let session = tokio::time::timeout(Duration::from_secs(5), user.connect("EchoPool")).await??;
+    /// println!("with {:?}", session.element().await);
+    /// # Ok(()) }
+    /// ```
     pub async fn connect(&self, pool: impl Into<PoolHandle>) -> Result<Session, ConnectError> {
         self.connect_with(pool, SessionOptions::default()).await
     }
 
     /// Connects to an element of a pool over TCP: see [`TcpSession`]. Otherwise as [`connect`](Self::connect).
+    ///
+    /// ```no_run
+    /// # async fn example(user: rserpool_tokio::PoolUser) -> Result<(), Box<dyn core::error::Error>> {
+    /// use tokio::io::{AsyncBufReadExt, BufReader};
+    ///
+    /// let stream = user.connect_tcp("NewsPool").await?;
+    /// let mut lines = BufReader::new(stream).lines();
+    /// while let Some(line) = lines.next_line().await? {
+    ///     println!("{line}");
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn connect_tcp(
         &self,
         pool: impl Into<PoolHandle>,
@@ -132,6 +207,13 @@ impl<R: Runtime> PoolUser<R> {
     }
 
     /// Exchanges datagrams with an element of a pool over UDP: see [`UdpSession`]. Otherwise as [`connect`](Self::connect).
+    ///
+    /// ```no_run
+    /// # async fn example(user: rserpool_tokio::PoolUser) -> Result<(), Box<dyn core::error::Error>> {
+    /// let mut session = user.connect_udp("LogPool").await?;
+    /// session.send(b"<14>started").await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn connect_udp(
         &self,
         pool: impl Into<PoolHandle>,
@@ -141,7 +223,19 @@ impl<R: Runtime> PoolUser<R> {
     }
 
     /// Opens a session of another kind: see [`SessionOptions`]. One that is not held by SCTP does not wait for its element: it begins
-    /// with [`SessionEvent::Selected`].
+    /// with [`SessionEvent::Selected`](crate::SessionEvent::Selected).
+    ///
+    /// ```no_run
+    /// # async fn example(user: rserpool_tokio::PoolUser) -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_core::user::SessionOptions;
+    ///
+    /// // What an element has not acknowledged is sent to the next one, by itself.
+    /// let mut options = SessionOptions::default();
+    /// options.resend = true;
+    /// let session = user.connect_with("LogPool", options).await?;
+    /// session.send("started").await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn connect_with(
         &self,
         pool: impl Into<PoolHandle>,
@@ -169,7 +263,18 @@ impl<R: Runtime> PoolUser<R> {
 
     /// Opens a session with each element of a pool, `own` excepted, none of which fails over: what is sent in all of them reaches
     /// the whole pool (RFC 5352 §6.5.5, ASAP_SEND_TO_ALL). They do not wait for their elements: each begins with
-    /// [`SessionEvent::Connected`] or ends.
+    /// [`SessionEvent::Connected`](crate::SessionEvent::Connected) or ends.
+    ///
+    /// ```no_run
+    /// # async fn example(user: rserpool_tokio::PoolUser) -> Result<(), Box<dyn core::error::Error>> {
+    /// for (element, session) in user.connect_all("CachePool", None).await? {
+    ///     match session.ask("drop everything").await {
+    ///         Ok(_) => println!("{element} has done so"),
+    ///         Err(error) => println!("{element}: {error}"),
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn connect_all(
         &self,
         pool: impl Into<PoolHandle>,
@@ -197,6 +302,16 @@ impl<R: Runtime> PoolUser<R> {
     }
 
     /// The elements of a pool (RFC 5352 §3.3): at once where they are known for less than `stale_cache_value` (30 s).
+    /// It fails where no registrar has answered for 45 s: T1-ENRPrequest × (1 + MAX-REQUEST-RETRANSMIT).
+    ///
+    /// ```no_run
+    /// # async fn example(user: rserpool_tokio::PoolUser) -> Result<(), Box<dyn core::error::Error>> {
+    /// let pool = user.resolve("EchoPool").await?;
+    /// for element in &pool.elements {
+    ///     println!("{} serves at {:?}", element.id, element.user_transport);
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub async fn resolve(&self, pool: impl Into<PoolHandle>) -> Result<Pool, ResolveError> {
         let (role, pool) = (self.role.clone(), pool.into());
         let (sender, answer) = oneshot::channel();
@@ -210,6 +325,16 @@ impl<R: Runtime> PoolUser<R> {
 
     /// The elements of a pool now, and whenever they change (RFC 5352 §2.2.5). At most `max_subscriptions` pools (64) can be
     /// watched at a time.
+    ///
+    /// ```no_run
+    /// # async fn example(user: rserpool_tokio::PoolUser) -> Result<(), Box<dyn core::error::Error>> {
+    /// let mut watch = user.watch("EchoPool").await?;
+    /// // Waits for the first element.
+    /// while watch.next().await.is_some_and(|pool| pool.elements.is_empty()) {}
+    /// let session = user.connect("EchoPool").await?;
+    /// # let _ = session;
+    /// # Ok(()) }
+    /// ```
     pub async fn watch(&self, pool: impl Into<PoolHandle>) -> Result<Watch, WatchError> {
         let (role, pool) = (self.role.clone(), pool.into());
         let subscribe = move |user: &mut Machine, now| {
@@ -221,8 +346,20 @@ impl<R: Runtime> PoolUser<R> {
         Ok(self.handle.call(subscribe).await??)
     }
 
-    /// Closes all sessions after what was sent has been delivered, for at most `closing_timeout`, and stops. Sessions that the
-    /// application holds end with [`Ended::Stopped`].
+    /// Closes all sessions after what was sent has been delivered, for at most `closing_timeout` (2 s), and stops. Sessions that
+    /// the application holds end with [`Ended::Stopped`].
+    ///
+    /// ```no_run
+    /// # async fn example(user: rserpool_tokio::PoolUser) -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::Ended;
+    ///
+    /// let session = user.connect("LogPool").await?;
+    /// session.send("the last words").await?;
+    /// // They are delivered, and the session ends.
+    /// user.shutdown().await;
+    /// assert_eq!(session.next().await, Err(Ended::Stopped));
+    /// # Ok(()) }
+    /// ```
     pub async fn shutdown(&self) {
         let stopped = self.role.stopped.subscribe();
         self.handle.stop().await;
@@ -241,16 +378,27 @@ fn held_by(carrier: Carrier) -> SessionOptions {
 }
 
 impl<R: Runtime> Builder<R, Config> {
-    /// Binds the endpoint, and returns the user with the future that runs it.
+    /// Binds the endpoint, and returns the user with the future that runs it. Fails as [`Options::bind`] does.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::PoolUser;
+    ///
+    /// // Nothing is spawned: the endpoint ends with this function.
+    /// let (user, endpoint) = PoolUser::builder().start()?;
+    /// let ask = async {
+    ///     let session = user.connect("EchoPool").await?;
+    ///     Ok::<_, Box<dyn core::error::Error>>(session.ask("hello").await?)
+    /// };
+    /// tokio::select! {
+    ///     () = endpoint => println!("stopped"),
+    ///     answer = ask => println!("{:?}", answer?),
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn start(mut self) -> io::Result<(PoolUser<R>, impl Future<Output = ()> + Send + 'static)> {
         let bound = self.options.bind()?;
-        let role = Arc::new(Asked {
-            sessions: Sessions::new(self.limits),
-            asked: Resolutions::default(),
-            watches: Watches::default(),
-            next_watch: AtomicU64::new(0),
-            stopped: tokio::sync::watch::Sender::new(false),
-        });
+        let role = Arc::new(Asked::new(self.limits));
         self.config.hunt.over_tcp = self.options.registrar_over_tcp;
         let machine = Machine::new(self.config, seed()?);
         let (handle, events, driver) = bound.drive(machine).into_parts();
@@ -263,7 +411,19 @@ impl<R: Runtime> Builder<R, Config> {
         Ok((user, run))
     }
 
-    /// Binds the endpoint, and runs it in a task of its own.
+    /// Binds the endpoint, and runs it in a task of its own. Fails as [`Options::bind`] does.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn core::error::Error>> {
+    /// use rserpool_tokio::PoolUser;
+    ///
+    /// // Registrars are found by their announcements.
+    /// let user = PoolUser::builder()
+    ///     .options(|options| options.multicast = Some(rserpool_core::Dialect::Rfc))
+    ///     .spawn()?;
+    /// # let _ = user;
+    /// # Ok(()) }
+    /// ```
     pub fn spawn(self) -> io::Result<PoolUser<R>>
     where
         R: Spawn,
@@ -271,160 +431,5 @@ impl<R: Runtime> Builder<R, Config> {
         let (user, run) = self.start()?;
         R::spawn(run);
         Ok(user)
-    }
-}
-
-type Answer = Result<Pool, user::ResolveError>;
-
-/// Those who wait for pools to be resolved.
-#[derive(Default)]
-struct Resolutions(Mutex<BTreeMap<PoolHandle, Vec<oneshot::Sender<Answer>>>>);
-
-impl Resolutions {
-    fn add(&self, pool: &PoolHandle, sender: oneshot::Sender<Answer>) {
-        let mut asked = lock(&self.0);
-        let waiting = asked.entry(pool.clone()).or_default();
-        // Whoever gave up does not count.
-        waiting.retain(|sender| !sender.is_closed());
-        waiting.push(sender);
-    }
-
-    fn is_awaited(&self) -> bool {
-        let asked = lock(&self.0);
-        asked.values().flatten().any(|sender| !sender.is_closed())
-    }
-
-    fn answer(&self, pool: &PoolHandle, answer: &Answer) {
-        let waiting = lock(&self.0).remove(pool);
-        for sender in waiting.into_iter().flatten() {
-            // Whoever asked may have gone.
-            let _ = sender.send(answer.clone());
-        }
-    }
-}
-
-/// The router's side of a user.
-pub(super) struct Asked {
-    sessions: Sessions<Self>,
-    asked: Resolutions,
-    pub(super) watches: Watches,
-    next_watch: AtomicU64,
-    stopped: tokio::sync::watch::Sender<bool>,
-}
-
-impl Role for Asked {
-    type Machine = Machine;
-    type Id = SessionId;
-    type Item = SessionEvent;
-
-    fn sessions(&self) -> &Sessions<Self> {
-        &self.sessions
-    }
-
-    fn take(&self, event: Event) -> Option<(SessionId, SessionEvent)> {
-        Some(match event {
-            Event::Selected {
-                session,
-                element,
-                transport,
-            } => (session, SessionEvent::Selected { element, transport }),
-            Event::Connected { session, element } => {
-                self.change(session);
-                (session, SessionEvent::Connected { element })
-            }
-            Event::Interrupted {
-                session,
-                element,
-                closed,
-            } => (session, SessionEvent::Interrupted { element, closed }),
-            Event::FailedOver {
-                session,
-                old,
-                new,
-                cookie_echoed,
-            } => {
-                self.change(session);
-                let failed_over = SessionEvent::FailedOver {
-                    old,
-                    new,
-                    cookie_echoed,
-                };
-                (session, failed_over)
-            }
-            Event::Message {
-                session,
-                ppid,
-                stream,
-                bytes,
-            } => {
-                let message = Message::received(ppid, stream, bytes);
-                (session, SessionEvent::Message(message))
-            }
-            Event::Undelivered {
-                session,
-                ppid,
-                stream,
-                bytes,
-            } => {
-                let message = Message::received(ppid, stream, bytes);
-                (session, SessionEvent::Undelivered(message))
-            }
-            Event::SessionFailed { session, error } => {
-                self.sessions.end(session, Ended::Failed(error));
-                return None;
-            }
-            other => {
-                self.told(other);
-                return None;
-            }
-        })
-    }
-
-    fn close(user: &mut Machine, session: SessionId) {
-        user.close(session);
-    }
-
-    fn is_awaited(&self) -> bool {
-        self.asked.is_awaited() || self.watches.are_some()
-    }
-
-    fn stopped(&self) {
-        lock(&self.asked.0).clear();
-        self.watches.end();
-        self.stopped.send_replace(true);
-    }
-}
-
-impl Asked {
-    /// The session has an element: whoever waits to send tries again.
-    fn change(&self, session: SessionId) {
-        if let Some(inbox) = self.sessions.inbox(session) {
-            inbox.change();
-        }
-    }
-
-    fn told(&self, event: Event) {
-        match event {
-            Event::Resolved {
-                pool_handle,
-                policy,
-                elements,
-            } => {
-                let pool = Pool {
-                    policy: Some(policy),
-                    elements,
-                };
-                self.asked.answer(&pool_handle, &Ok(pool));
-            }
-            Event::ResolveFailed { pool_handle, error } => {
-                self.asked.answer(&pool_handle, &Err(error));
-            }
-            Event::Updated {
-                pool_handle,
-                policy,
-                elements,
-            } => self.watches.tell(&pool_handle, Pool { policy, elements }),
-            other => tracing::debug!(?other, "the user tells"),
-        }
     }
 }

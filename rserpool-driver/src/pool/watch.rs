@@ -13,11 +13,22 @@ use rserpool_core::user::Element;
 use rserpool_core::wire::PolicyType;
 use tokio::sync::mpsc;
 
+use super::asked::Asked;
 use super::lock;
 use super::router::Role;
-use super::user::Asked;
 
 /// A pool as a registrar describes it.
+///
+/// ```no_run
+/// # async fn example(user: rserpool_tokio::PoolUser) -> Result<(), Box<dyn core::error::Error>> {
+/// use rserpool_core::wire::PolicyType;
+///
+/// let pool = user.resolve("EchoPool").await?;
+/// if pool.policy == Some(PolicyType::ROUND_ROBIN) {
+///     println!("{} elements, one after the other", pool.elements.len());
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Pool {
@@ -31,9 +42,7 @@ pub struct Pool {
 /// the subscription.
 ///
 /// ```no_run
-/// # async fn example<R: rserpool_driver::Runtime>(
-/// #     user: rserpool_driver::PoolUser<R>,
-/// # ) -> Result<(), rserpool_driver::WatchError> {
+/// # async fn example(user: rserpool_tokio::PoolUser) -> Result<(), Box<dyn core::error::Error>> {
 /// let mut watch = user.watch("EchoPool").await?;
 /// while let Some(pool) = watch.next().await {
 ///     println!("{} elements", pool.elements.len());
@@ -51,6 +60,16 @@ pub struct Watch {
 
 impl Watch {
     /// What the pool has become since the last call; `None` when the user has stopped. Dropping the future loses nothing.
+    ///
+    /// ```no_run
+    /// # async fn example(user: rserpool_tokio::PoolUser) -> Result<(), Box<dyn core::error::Error>> {
+    /// let mut watch = user.watch("EchoPool").await?;
+    /// let before = watch.next().await.ok_or("stopped")?;
+    /// let after = watch.next().await.ok_or("stopped")?;
+    /// let gone = before.elements.iter().filter(|old| after.elements.iter().all(|new| new.id != old.id));
+    /// println!("{} elements have gone", gone.count());
+    /// # Ok(()) }
+    /// ```
     pub async fn next(&mut self) -> Option<Pool> {
         core::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
