@@ -5,7 +5,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::error::{DecodeError, DecodeErrorKind};
-use super::list::{List, ListItem};
+use super::list::{List, ListItem, WireList};
 use super::param::{Param, Params, kind};
 use super::reader::{Checked, Walk};
 use super::writer::{Writer, header, pair, write_to};
@@ -276,11 +276,12 @@ impl<'a> ListItem<'a> for Transport<'a> {
 }
 
 /// A transport that is kept: the parameter's own bytes, with nothing in them that was not understood.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TransportBuf(Kept);
 
-/// An SCTP transport with one IPv4 address, as most elements have, has 16 bytes.
-#[derive(Clone)]
+/// An SCTP transport with one IPv4 address, as most elements have, has 16 bytes. What is behind the length is zero, and what fits
+/// is never long: equals are kept alike.
+#[derive(Clone, PartialEq, Eq)]
 enum Kept {
     Short { length: u8, bytes: [u8; SHORT] },
     Long(Box<[u8]>),
@@ -320,31 +321,87 @@ impl TransportBuf {
 }
 
 impl From<&Transport<'_>> for TransportBuf {
+    #[inline]
     fn from(transport: &Transport<'_>) -> Self {
+        let usual = match transport {
+            Transport::Sctp(sctp) => Kept::usual(sctp),
+            _ => None,
+        };
+        Self(usual.unwrap_or_else(|| Kept::any(transport)))
+    }
+}
+
+impl Kept {
+    /// Of a transport with one IPv4 address, which needs no measuring.
+    #[inline]
+    fn usual(sctp: &SctpTransport<'_>) -> Option<Self> {
+        let address = match sctp.addresses {
+            List::Slice(&[IpAddr::V4(address)]) => address.to_bits(),
+            List::Wire(WireList(&[0, 1, 0, 8, a, b, c, d])) => u32::from_be_bytes([a, b, c, d]),
+            _ => return None,
+        };
+        let words = [
+            header(kind::SCTP_TRANSPORT, 12),
+            pair(sctp.port, sctp.transport_use.0),
+            header(kind::IPV4_ADDRESS, 4),
+            address,
+        ];
+        let mut bytes = [0; SHORT];
+        for (target, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+            *target = word.to_be_bytes();
+        }
+        Some(Self::Short { length: 16, bytes })
+    }
+
+    #[inline(never)]
+    fn any(transport: &Transport<'_>) -> Self {
         let write = |writer: &mut Writer<'_>| transport.write(writer);
         let mut bytes = [0; SHORT];
         let length = write_to(&mut bytes, write);
-        Self(match u8::try_from(length) {
-            Ok(length) if usize::from(length) <= SHORT => Kept::Short { length, bytes },
+        match u8::try_from(length) {
+            Ok(length) if usize::from(length) <= SHORT => Self::Short { length, bytes },
             _ => {
                 let mut bytes = alloc::vec![0; length];
                 write_to(&mut bytes, write);
-                Kept::Long(bytes.into())
+                Self::Long(bytes.into())
             }
-        })
+        }
     }
 }
-
-impl PartialEq for TransportBuf {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
-    }
-}
-
-impl Eq for TransportBuf {}
 
 impl fmt::Debug for TransportBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.as_transport(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_is_kept_as_any_other() {
+        let v4 = IpAddr::from([10, 1, 2, 3]);
+        let sctp = |addresses| SctpTransport {
+            port: 1234,
+            transport_use: TransportUse::DATA_PLUS_CONTROL,
+            addresses,
+        };
+        let one = [v4];
+        let usual = sctp(List::Slice(&one));
+        let kept = Kept::any(&Transport::Sctp(usual));
+        assert!(Kept::usual(&usual).as_ref() == Some(&kept));
+        let buf = TransportBuf(kept);
+        let Transport::Sctp(from_wire) = buf.as_transport() else {
+            panic!("{buf:?}");
+        };
+        assert!(matches!(from_wire.addresses, List::Wire(_)));
+        assert!(Kept::usual(&from_wire).as_ref() == Some(&buf.0));
+        let others = [&[][..], &[v4, v4], &[IpAddr::from([0_u16; 8])]];
+        assert!(
+            others
+                .iter()
+                .all(|other| Kept::usual(&sctp(List::Slice(other))).is_none())
+        );
     }
 }
