@@ -12,8 +12,8 @@ pub(crate) struct Blocks<T> {
 }
 
 impl<T> Blocks<T> {
-    /// Blocks of 8 KiB or a little less.
-    const SHIFT: u32 = (8192 / size_of::<T>()).ilog2();
+    /// Blocks of 32 KiB or less: few enough for the list of them to stay in the cache.
+    const SHIFT: u32 = (32_768 / size_of::<T>()).ilog2();
     const FULL: usize = 1 << Self::SHIFT;
 
     pub(crate) const fn new() -> Self {

@@ -60,7 +60,7 @@ use crate::ids::{PeId, PoolHandle, ServerId};
 use crate::planted::{Bug, planted};
 use crate::policy::Seat;
 use crate::rng::{self, HashKey, Rng};
-use crate::wire::{Policy, TransportBuf};
+use crate::wire::Policy;
 
 pub use element::{Element, NewElement, RegisterError, RegisterOutcome, Registered, Selection};
 pub use pool::PoolView;
@@ -140,14 +140,10 @@ impl Handlespace {
         pool: &[u8],
         element: &NewElement<'_>,
     ) -> Result<Registered, RegisterError> {
-        let policy = element
-            .policy
-            .standard()
-            .ok_or(RegisterError::UnsupportedPolicy)?;
         let hash = self.hash_key.hash(pool);
         match self.index_of(hash, pool, element.id) {
-            Ok(index) => self.replace(hash, index, element, policy),
-            Err(mark) => self.join((hash, mark), pool, element, policy),
+            Ok(index) => self.replace(hash, index, element),
+            Err(mark) => self.join((hash, mark), pool, element),
         }
     }
 
@@ -271,6 +267,7 @@ impl Handlespace {
     }
 
     /// Where an element is in the slab, or what the index will know it by; `hash` is that of the handle.
+    #[inline]
     fn index_of(&self, hash: u64, handle: &[u8], id: PeId) -> Result<u32, u32> {
         let is_it = |index: &u32| {
             let element = self.elements.at(*index);
@@ -294,10 +291,10 @@ impl Handlespace {
         (hash, mark): (u64, u32),
         handle: &[u8],
         element: &NewElement<'_>,
-        policy: Policy<'static>,
     ) -> Result<Registered, RegisterError> {
+        let policy = element.standard_policy()?;
         let Some(pool) = self.pools.find_mut(hash, |pool| pool.is_named(handle)) else {
-            return self.create((hash, mark), handle, element, policy);
+            return self.create((hash, mark), handle, element);
         };
         let key = self.elements.vacant();
         let key = key.filter(|_| self.elements.len() < self.limits.elements);
@@ -335,16 +332,15 @@ impl Handlespace {
         (hash, mark): (u64, u32),
         handle: &[u8],
         element: &NewElement<'_>,
-        policy: Policy<'static>,
     ) -> Result<Registered, RegisterError> {
         if self.pool_count() >= self.limits.pools {
             return Err(RegisterError::TooManyPools);
         }
-        let pool = Pool::new(hash, handle, element, policy);
+        let pool = Pool::new(hash, handle, element, element.standard_policy()?);
         let pool = pool.ok_or(RegisterError::UnsupportedPolicy)?;
         let name = pool.handle.clone();
         self.pools.insert(hash, Box::new(pool), |pool| pool.hash);
-        let joined = self.join((hash, mark), handle, element, policy);
+        let joined = self.join((hash, mark), handle, element);
         if joined.is_ok() {
             self.names.insert(name);
         } else {
@@ -359,45 +355,46 @@ impl Handlespace {
         hash: u64,
         index: u32,
         element: &NewElement<'_>,
-        policy: Policy<'static>,
     ) -> Result<Registered, RegisterError> {
-        let key = self.elements.key_at(index);
-        let Some((old, note)) = self.elements.get_mut(key) else {
+        let Some((key, old, note)) = self.elements.at_mut(index) else {
             return Err(RegisterError::TooManyElements);
         };
-        let user_transport = TransportBuf::from(&element.user_transport);
         let (previous_home, position) = (old.home, note.position);
-        // Who has the transport and the policy type that it had is as consistent with its pool as it was. Most have, and the
-        // pool is needed for nothing else then.
-        let consistent = old.user_transport == user_transport
-            && old.policy.policy_type() == policy.policy_type();
-        let has_values = !matches!(policy, Policy::RoundRobin | Policy::Random);
+        let same = old.has_transports(element);
+        let changed = same != (true, true) || !old.has_values(element);
         let mut moved = None;
-        if (!consistent || has_values || element.home != previous_home)
-            && let Some(pool) = self.pools.find_mut(hash, |pool| pool.handle == old.pool)
-        {
-            if !consistent {
-                pool.check(element)?;
+        // Degradation begins anew with each registration.
+        let counts = !matches!(old.policy, Policy::RoundRobin | Policy::Random);
+        if changed || counts {
+            let policy = element.standard_policy()?;
+            // Who has the transport and the policy type that it had is as consistent with its pool as it was. Most have, and the
+            // pool is needed for nothing else then.
+            let consistent = same.0 && old.policy.policy_type() == policy.policy_type();
+            if (!consistent || counts || element.home != previous_home)
+                && let Some(pool) = self.pools.find_mut(hash, |pool| pool.handle == old.pool)
+            {
+                if !consistent {
+                    pool.check(element)?;
+                }
+                pool.selector.update(note.seat, &policy);
+                if element.home != previous_home {
+                    let member = (element.id, position);
+                    moved = match planted(Bug::ChecksumOfHomeChange) {
+                        true => pool.remove_owned(previous_home, position).moved,
+                        false => self.owners.remove(previous_home, pool, member),
+                    };
+                    note.position = self.owners.add(element.home, pool, (element.id, index));
+                }
             }
-            pool.selector.update(note.seat, &policy);
-            if element.home != previous_home {
-                moved = match planted(Bug::ChecksumOfHomeChange) {
-                    true => pool.remove_owned(previous_home, position).moved,
-                    false => self
-                        .owners
-                        .remove(previous_home, pool, (element.id, position)),
-                };
-                note.position = self.owners.add(element.home, pool, (element.id, index));
+            if changed {
+                old.replace(element, policy, same);
             }
         }
-        let changed = old.replace(element, policy, user_transport);
         self.settle(moved, position);
-        Ok(Registered {
-            key,
-            outcome: RegisterOutcome::Updated {
-                previous_home,
-                changed,
-            },
-        })
+        let outcome = RegisterOutcome::Updated {
+            previous_home,
+            changed,
+        };
+        Ok(Registered { key, outcome })
     }
 }

@@ -59,7 +59,7 @@ impl Pool {
 
     /// RFC 5352 §3.1 rules 2 and 3: whoever joins or re-registers must be consistent with the pool.
     pub(super) fn check(&self, element: &NewElement<'_>) -> Result<(), RegisterError> {
-        if element.policy.policy_type() != self.policy.policy_type() {
+        if element.policy.policy_type() != self.selector.policy_type() {
             Err(RegisterError::InconsistentPolicy(self.policy))
         } else if element.user_transport.kind() != self.transport_kind {
             let transport = self.transport.clone();

@@ -111,6 +111,14 @@ impl<T, N: Copy> Slab<T, N> {
         Some(&self.slots.get(index)?.note)
     }
 
+    /// What is at a place that is taken, and its key.
+    pub(super) fn at_mut(&mut self, index: u32) -> Option<(ElementKey, &mut T, &mut N)> {
+        let slot = self.slots.get_mut(index)?;
+        let generation = slot.generation;
+        let key = ElementKey { index, generation };
+        Some((key, slot.value.as_mut()?, &mut slot.note))
+    }
+
     pub(super) fn get_mut(&mut self, key: ElementKey) -> Option<(&mut T, &mut N)> {
         let slot = self.slots.get_mut(key.index)?;
         let value = slot.value.as_mut()?;

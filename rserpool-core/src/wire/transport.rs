@@ -203,6 +203,30 @@ impl<'a> Transport<'a> {
         })
     }
 
+    /// The parameter of an SCTP transport with one IPv4 address, as nearly all are, which needs no measuring.
+    #[inline]
+    fn usual(&self) -> Option<[u8; USUAL]> {
+        let Self::Sctp(sctp) = self else {
+            return None;
+        };
+        let address = match sctp.addresses {
+            List::Slice(&[IpAddr::V4(address)]) => address.to_bits(),
+            List::Wire(WireList(&[0, 1, 0, 8, a, b, c, d])) => u32::from_be_bytes([a, b, c, d]),
+            _ => return None,
+        };
+        let words = [
+            header(kind::SCTP_TRANSPORT, 12),
+            pair(sctp.port, sctp.transport_use.0),
+            header(kind::IPV4_ADDRESS, 4),
+            address,
+        ];
+        let mut bytes = [0; USUAL];
+        for (target, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+            *target = word.to_be_bytes();
+        }
+        Some(bytes)
+    }
+
     /// Writes it as a parameter, with padding.
     #[inline]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) {
@@ -279,7 +303,7 @@ impl<'a> ListItem<'a> for Transport<'a> {
 #[derive(Clone, PartialEq, Eq)]
 pub struct TransportBuf(Kept);
 
-/// An SCTP transport with one IPv4 address, as most elements have, has 16 bytes. What is behind the length is zero, and what fits
+/// What is behind the length is zero, and what fits
 /// is never long: equals are kept alike.
 #[derive(Clone, PartialEq, Eq)]
 enum Kept {
@@ -289,6 +313,8 @@ enum Kept {
 
 /// What makes [`Kept`] as long as three pointers.
 const SHORT: usize = 22;
+/// The length of an SCTP transport with one IPv4 address.
+const USUAL: usize = 16;
 
 impl TransportBuf {
     /// SCTP at a port of these addresses, with a control channel: what most elements serve at.
@@ -308,6 +334,15 @@ impl TransportBuf {
         }
     }
 
+    /// Whether this is what is kept of a transport.
+    #[inline]
+    pub(crate) fn keeps(&self, transport: &Transport<'_>) -> bool {
+        match (&self.0, transport.usual()) {
+            (Kept::Short { length: 16, bytes }, Some(usual)) => bytes.first_chunk() == Some(&usual),
+            _ => *self == Self::from(transport),
+        }
+    }
+
     /// The transport that is kept.
     pub fn as_transport(&self) -> Transport<'_> {
         let mut params = Params::new(self.as_bytes());
@@ -323,34 +358,19 @@ impl TransportBuf {
 impl From<&Transport<'_>> for TransportBuf {
     #[inline]
     fn from(transport: &Transport<'_>) -> Self {
-        let usual = match transport {
-            Transport::Sctp(sctp) => Kept::usual(sctp),
-            _ => None,
-        };
-        Self(usual.unwrap_or_else(|| Kept::any(transport)))
+        match transport.usual() {
+            Some(usual) => Self(Kept::usual(usual)),
+            None => Self(Kept::any(transport)),
+        }
     }
 }
 
 impl Kept {
-    /// Of a transport with one IPv4 address, which needs no measuring.
     #[inline]
-    fn usual(sctp: &SctpTransport<'_>) -> Option<Self> {
-        let address = match sctp.addresses {
-            List::Slice(&[IpAddr::V4(address)]) => address.to_bits(),
-            List::Wire(WireList(&[0, 1, 0, 8, a, b, c, d])) => u32::from_be_bytes([a, b, c, d]),
-            _ => return None,
-        };
-        let words = [
-            header(kind::SCTP_TRANSPORT, 12),
-            pair(sctp.port, sctp.transport_use.0),
-            header(kind::IPV4_ADDRESS, 4),
-            address,
-        ];
+    fn usual(usual: [u8; USUAL]) -> Self {
         let mut bytes = [0; SHORT];
-        for (target, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
-            *target = word.to_be_bytes();
-        }
-        Some(Self::Short { length: 16, bytes })
+        bytes[..USUAL].copy_from_slice(&usual);
+        Self::Short { length: 16, bytes }
     }
 
     #[inline(never)]
@@ -388,20 +408,26 @@ mod tests {
             addresses,
         };
         let one = [v4];
-        let usual = sctp(List::Slice(&one));
-        let kept = Kept::any(&Transport::Sctp(usual));
-        assert!(Kept::usual(&usual).as_ref() == Some(&kept));
-        let buf = TransportBuf(kept);
-        let Transport::Sctp(from_wire) = buf.as_transport() else {
-            panic!("{buf:?}");
-        };
-        assert!(matches!(from_wire.addresses, List::Wire(_)));
-        assert!(Kept::usual(&from_wire).as_ref() == Some(&buf.0));
+        let usual = Transport::Sctp(sctp(List::Slice(&one)));
+        let buf = TransportBuf(Kept::any(&usual));
+        let from_wire = buf.as_transport();
+        assert_ne!(usual.usual(), None);
+        assert_ne!(from_wire.usual(), None);
+        for transport in [usual, from_wire] {
+            assert_eq!(TransportBuf::from(&transport), buf);
+            assert!(buf.keeps(&transport));
+        }
         let others = [&[][..], &[v4, v4], &[IpAddr::from([0_u16; 8])]];
-        assert!(
-            others
-                .iter()
-                .all(|other| Kept::usual(&sctp(List::Slice(other))).is_none())
-        );
+        for addresses in others {
+            let other = Transport::Sctp(sctp(List::Slice(addresses)));
+            assert_eq!(other.usual(), None);
+            assert!(!buf.keeps(&other));
+            assert!(TransportBuf::from(&other).keeps(&other));
+        }
+        let elsewhere = SctpTransport {
+            port: 1235,
+            ..sctp(List::Slice(&one))
+        };
+        assert!(!buf.keeps(&Transport::Sctp(elsewhere)));
     }
 }
