@@ -55,6 +55,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod blocks;
 #[cfg(feature = "sealed-cookies")]
 pub mod cookie;
 mod dialect;

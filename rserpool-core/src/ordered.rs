@@ -21,7 +21,6 @@ use smallvec::SmallVec;
 pub(crate) struct Ordered<K, V> {
     /// None of them is empty.
     blocks: SmallVec<[Block<K, V>; 1]>,
-    len: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -37,16 +36,7 @@ impl<K: Ord + Copy, V: Copy> Ordered<K, V> {
     pub(crate) fn new() -> Self {
         Self {
             blocks: SmallVec::new(),
-            len: 0,
         }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
     }
 
     pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut V> {
@@ -68,7 +58,6 @@ impl<K: Ord + Copy, V: Copy> Ordered<K, V> {
     }
 
     fn insert_at(&mut self, mut number: usize, mut index: usize, item: (K, V)) {
-        self.len += 1;
         let last = self.blocks.len() <= number + 1;
         let Some(block) = self.blocks.get_mut(number) else {
             return self.add_block(number, alloc::vec![item]);
@@ -95,7 +84,6 @@ impl<K: Ord + Copy, V: Copy> Ordered<K, V> {
         let (number, place) = self.place(key);
         let block = self.blocks.get_mut(number)?;
         let (_, value) = block.items.remove(place.ok()?);
-        self.len -= 1;
         match block.items.first() {
             Some((first, _)) => block.first = *first,
             None => {
@@ -108,18 +96,6 @@ impl<K: Ord + Copy, V: Copy> Ordered<K, V> {
             self.join_next(number.saturating_sub(1));
         }
         Some(value)
-    }
-
-    /// The items with a key after `after`, or all, in the order of their keys.
-    pub(crate) fn after(&self, after: Option<K>) -> Iter<'_, K, V> {
-        let (number, index) = match after.map(|key| self.place(key)) {
-            None => (0, 0),
-            Some((number, Ok(index))) => (number, index + 1),
-            Some((number, Err(index))) => (number, index),
-        };
-        let mut blocks = self.blocks.get(number..).unwrap_or(&[]).iter();
-        let items = blocks.next().map_or(&[][..], |block| &block.items[index..]);
-        Iter { items, blocks }
     }
 
     /// Shows the values in the order of their keys to `visit`, to look at and to change, until it has seen enough.
@@ -164,49 +140,18 @@ impl<K: Ord + Copy, V: Copy> Ordered<K, V> {
     }
 }
 
-/// Items in the order of their keys.
-#[derive(Clone, Debug)]
-pub(crate) struct Iter<'a, K, V> {
-    items: &'a [(K, V)],
-    blocks: core::slice::Iter<'a, Block<K, V>>,
-}
-
-impl<K: Copy, V: Copy> Iter<'_, K, V> {
-    /// The next item, which is still to come.
-    pub(crate) fn peek(&mut self) -> Option<(K, V)> {
-        while self.items.is_empty() {
-            self.items = &self.blocks.next()?.items;
-        }
-        self.items.first().copied()
-    }
-}
-
-impl<K: Copy, V: Copy> Iterator for Iter<'_, K, V> {
-    type Item = (K, V);
-
-    fn next(&mut self) -> Option<(K, V)> {
-        let item = self.peek()?;
-        self.items = &self.items[1..];
-        Some(item)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use alloc::collections::BTreeMap;
-    use core::ops::Bound;
 
     use proptest::prelude::*;
 
     use super::*;
 
     fn check(real: &Ordered<u32, u32>, model: &BTreeMap<u32, u32>) {
-        assert_eq!(
-            (real.len(), real.is_empty()),
-            (model.len(), model.is_empty())
-        );
-        let expected = || model.iter().map(|(key, value)| (*key, *value));
-        assert!(real.after(None).eq(expected()));
+        let items = real.blocks.iter().flat_map(|block| &block.items);
+        let expected = model.iter().map(|(key, value)| (*key, *value));
+        assert!(items.copied().eq(expected));
         assert!(
             real.blocks
                 .iter()
@@ -221,7 +166,6 @@ mod tests {
         fn as_a_tree(
             keys in prop::collection::vec((0..4_000_u32, any::<bool>()), 0..3_000),
             ascending in 0..2_000_u32,
-            places in prop::collection::vec(0..4_100_u32, 20),
         ) {
             let (mut real, mut model) = (Ordered::new(), BTreeMap::new());
             for key in 0..ascending {
@@ -240,10 +184,6 @@ mod tests {
                 prop_assert_eq!(real.get_mut(key), model.get_mut(&key));
             }
             check(&real, &model);
-            for place in places {
-                let after = model.range((Bound::Excluded(place), Bound::Unbounded));
-                prop_assert!(real.after(Some(place)).eq(after.map(|(key, value)| (*key, *value))));
-            }
             let mut left = 10;
             real.visit(|value| {
                 *value += 1;

@@ -131,12 +131,17 @@ impl HashKey {
         hasher.finish()
     }
 
-    /// The hash of a number in what has the hash `hash`: multiplied by a secret odd number, and folded. Two numbers meet in the
-    /// same place by chance only, as long as hashes and the order of the tables stay inside.
-    pub(crate) fn extend(&self, hash: u64, number: u32) -> u64 {
+    /// The half of a hash of a number in what has the hash `hash`: multiplied by a secret odd number, and folded. Two numbers meet
+    /// in the same place by chance only, as long as hashes and the order of the tables stay inside.
+    pub(crate) fn mark(&self, hash: u64, number: u32) -> u32 {
         let product = u128::from(hash ^ u64::from(number)) * u128::from(self.odd);
-        low_half(product) ^ low_half(product >> 64)
+        halves(low_half(product) ^ low_half(product >> 64)).1
     }
+}
+
+/// A mark as a hash. Tables look at both ends of one.
+pub(crate) const fn spread(mark: u32) -> u64 {
+    (mark as u64) << 32 | mark as u64
 }
 
 /// A draw from 32 bits as a value below `bound`; `None` for the few draws that must not be used, so that all values are equally
@@ -193,7 +198,7 @@ mod tests {
             "\0\0\0\0\0\0\0\0\0",
         ];
         let hashes = texts.map(|text| key.hash(text.as_bytes()));
-        let numbers = [0, 1, u32::MAX].map(|number| key.extend(hashes[0], number));
+        let numbers = [0, 1, u32::MAX].map(|number| spread(key.mark(hashes[0], number)));
         let mut all = [&hashes[..], &numbers].concat();
         all.sort_unstable();
         all.dedup();

@@ -267,12 +267,13 @@ fn knows(registrar: &Registrar, ids: &BTreeSet<ServerId>) -> bool {
     known == *ids
 }
 
+/// All elements, in an order that is the same for all registrars.
 fn elements(registrar: &Registrar) -> Vec<&Element> {
     let handlespace = registrar.handlespace();
-    handlespace
-        .elements_after(None)
-        .filter_map(|key| handlespace.get(key))
-        .collect()
+    let keys = handlespace.elements_after(None);
+    let mut elements: Vec<_> = keys.filter_map(|key| handlespace.get(key)).collect();
+    elements.sort_unstable_by_key(|element| (&element.pool, element.id));
+    elements
 }
 
 fn compare(

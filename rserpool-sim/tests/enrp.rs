@@ -61,11 +61,12 @@ impl Scope {
             .map(|node| {
                 self.world.registrar(*node, |registrar, _| {
                     let handlespace = registrar.handlespace();
-                    handlespace
-                        .elements_after(None)
-                        .filter_map(|key| handlespace.get(key))
-                        .map(|element| format!("{element:?}\n"))
-                        .collect()
+                    let keys = handlespace.elements_after(None);
+                    let elements = keys.filter_map(|key| handlespace.get(key));
+                    let mut lines: Vec<_> =
+                        elements.map(|element| format!("{element:?}\n")).collect();
+                    lines.sort();
+                    lines.concat()
                 })
             })
             .collect()

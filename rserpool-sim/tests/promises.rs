@@ -103,13 +103,14 @@ impl Scope {
             .collect()
     }
 
-    /// The homes of all elements as a registrar sees them.
+    /// The homes of all elements as a registrar sees them, in the order of the elements' identifiers.
     fn homes(&mut self, node: NodeId) -> Vec<ServerId> {
         self.world.registrar(node, |registrar, _| {
             let handlespace = registrar.handlespace();
             let keys = handlespace.elements_after(None);
-            keys.filter_map(|key| handlespace.get(key).map(|element| element.home))
-                .collect()
+            let mut elements: Vec<_> = keys.filter_map(|key| handlespace.get(key)).collect();
+            elements.sort_unstable_by_key(|element| element.id);
+            elements.iter().map(|element| element.home).collect()
         })
     }
 

@@ -28,18 +28,24 @@ pub(super) fn run(work: &Workload, args: &HandlespaceArgs) -> impl Iterator<Item
     ledger.into_means()
 }
 
-/// The resident memory that the first handlespace of this process takes, with a timer for each element.
+/// The resident memory that a handlespace takes, with a timer for each element. It is the second one of this process: pages of the
+/// program itself come with the first one, which is small.
 pub(super) fn memory_per_element(work: &Workload) -> Option<f64> {
+    memory_of(work, 1)?;
+    Some(memory_of(work, work.elements)? as f64 / f64::from(work.elements))
+}
+
+fn memory_of(work: &Workload, elements: u32) -> Option<u64> {
     let before = resident_memory()?;
     let mut handlespace = empty(work);
     let mut timers = Timers::new();
-    for number in 0..work.elements {
+    for number in 0..elements {
         let key = register(&mut handlespace, work, (number, 0));
         timers.set(key, deadline(number));
     }
     let after = resident_memory()?;
     black_box((handlespace, timers));
-    Some(after.saturating_sub(before) as f64 / f64::from(work.elements))
+    Some(after.saturating_sub(before))
 }
 
 fn empty(work: &Workload) -> Handlespace {

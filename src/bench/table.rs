@@ -3,10 +3,10 @@
 use core::hint::black_box;
 
 use bytes::Bytes;
-use rserpool_core::handlespace::{Element, Handlespace};
+use rserpool_core::handlespace::{Element, ElementKey, Handlespace, Place};
 use rserpool_core::wire::enrp::{self, Message, MessageBody, Pool};
 use rserpool_core::wire::{List, PoolElement};
-use rserpool_core::{Dialect, PeId, PoolHandle, ServerId};
+use rserpool_core::{Dialect, ServerId};
 
 use super::Operation;
 use super::ledger::Ledger;
@@ -31,16 +31,18 @@ pub(super) fn measure(ledger: &mut Ledger, handlespace: &Handlespace, elements: 
 
 fn create(handlespace: &Handlespace) -> Vec<Bytes> {
     let mut pages = Vec::new();
-    let mut after: Option<(PoolHandle, PeId)> = None;
+    let mut after: Option<Place> = None;
     loop {
-        let place = after.as_ref().map(|(pool, id)| (pool.as_bytes(), *id));
-        let keys = handlespace.elements_after(place).take(PAGE);
-        let elements: Vec<&Element> = keys.filter_map(|key| handlespace.get(key)).collect();
-        let Some(last) = elements.last() else {
+        let keys: Vec<ElementKey> = handlespace
+            .elements_after(after.as_ref())
+            .take(PAGE)
+            .collect();
+        let Some(last) = keys.last() else {
             return pages;
         };
-        after = Some((last.pool.clone(), last.id));
-        pages.push(page(&elements));
+        after = handlespace.place_after(*last);
+        let elements = keys.iter().filter_map(|key| handlespace.get(*key));
+        pages.push(page(&elements.collect::<Vec<_>>()));
     }
 }
 

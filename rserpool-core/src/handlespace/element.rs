@@ -24,6 +24,11 @@ pub struct NewElement<'a> {
 }
 
 impl NewElement<'_> {
+    pub(super) fn standard_policy(&self) -> Result<Policy<'static>, RegisterError> {
+        let policy = self.policy.standard();
+        policy.ok_or(RegisterError::UnsupportedPolicy)
+    }
+
     fn asap_transport_buf(&self) -> Option<TransportBuf> {
         let transport = self.asap_transport.map(Transport::Sctp);
         transport.as_ref().map(TransportBuf::from)
@@ -63,26 +68,41 @@ impl Element {
         }
     }
 
-    /// Replaces all attributes by those of a re-registration, whose user transport is `user_transport`, too. Whether any is
-    /// another one.
+    /// Whether it has the two transports of a re-registration.
+    #[inline]
+    pub(super) fn has_transports(&self, element: &NewElement<'_>) -> (bool, bool) {
+        let same_asap = match (&self.asap_transport, element.asap_transport) {
+            (Some(kept), Some(sctp)) => kept.keeps(&Transport::Sctp(sctp)),
+            (kept, sctp) => kept.is_none() && sctp.is_none(),
+        };
+        (
+            self.user_transport.keeps(&element.user_transport),
+            same_asap,
+        )
+    }
+
+    /// Whether it has everything else that a re-registration says.
+    #[inline]
+    pub(super) fn has_values(&self, element: &NewElement<'_>) -> bool {
+        self.policy == element.policy && self.home == element.home && self.life == element.life
+    }
+
+    /// Replaces all attributes by those of a re-registration, but transports that are the same.
     pub(super) fn replace(
         &mut self,
         element: &NewElement<'_>,
         policy: Policy<'static>,
-        user_transport: TransportBuf,
-    ) -> bool {
-        let asap_transport = element.asap_transport_buf();
-        let same = self.home == element.home
-            && self.life == element.life
-            && self.policy == policy
-            && self.user_transport == user_transport
-            && self.asap_transport == asap_transport;
+        (same_user, same_asap): (bool, bool),
+    ) {
         self.home = element.home;
         self.life = element.life;
         self.policy = policy;
-        self.user_transport = user_transport;
-        self.asap_transport = asap_transport;
-        !same
+        if !same_user {
+            self.user_transport = TransportBuf::from(&element.user_transport);
+        }
+        if !same_asap {
+            self.asap_transport = element.asap_transport_buf();
+        }
     }
 
     /// The element as a parameter of a message. `life_field` is the Registration Life field, in the unit of the

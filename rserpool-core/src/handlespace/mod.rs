@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!   pools    handle ─▶ Pool ┬ selector   by policy: whom to select next
-//!   (hash)                  └ owned      by owner, then by PE identifier
+//!   (hash)                  └ owned      by owner, without an order
 //!   names                          │
 //!   (sorted)                       ▼
-//!   elements          ElementKey ─▶ Element, seat in the selector
+//!   elements          ElementKey ─▶ Element, seat in the selector, position among the owner's
 //!   (slab)                        ▲
 //!   index      (handle, PE identifier)
 //!   (hash)
@@ -13,8 +13,7 @@
 //! ```
 //!
 //! An element is stored once, in the slab; all others have its place there, 4 bytes. Who asks for an element goes through the
-//! index, whose work does not depend on the number of elements; the trees of `owned` are there for whatever has to be in order.
-//! The members of a pool in the order of their identifiers are those of its owners, merged.
+//! index, whose work does not depend on the number of elements.
 //!
 //! Every call is O(log n) for each item that it gives or takes, and for all registrars that own elements of a pool; none looks
 //! at all elements. There is no clock, and the same seed and the same calls give the same results: no order depends on the hash
@@ -50,22 +49,23 @@ mod element;
 mod owners;
 mod pool;
 mod slab;
+mod walk;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use core::ops::Bound;
 
 use crate::hashed::Hashed;
 use crate::ids::{PeId, PoolHandle, ServerId};
 use crate::planted::{Bug, planted};
 use crate::policy::Seat;
-use crate::rng::{HashKey, Rng};
-use crate::wire::{Policy, TransportBuf};
+use crate::rng::{self, HashKey, Rng};
+use crate::wire::Policy;
 
 pub use element::{Element, NewElement, RegisterError, RegisterOutcome, Registered, Selection};
 pub use pool::PoolView;
 pub use slab::ElementKey;
+pub use walk::Place;
 
 use owners::Owners;
 use pool::Pool;
@@ -98,14 +98,24 @@ impl Default for Limits {
 pub struct Handlespace {
     pools: Hashed<Box<Pool>>,
     names: BTreeSet<PoolHandle>,
-    /// Elements, and where each sits in its pool's selector.
-    elements: Slab<Element, Seat>,
+    elements: Slab<Element, Note>,
     /// Where an element is in the slab, by pool handle and identifier.
     index: Hashed<u32>,
     hash_key: HashKey,
     owners: Owners,
     limits: Limits,
     rng: Rng,
+}
+
+/// Where an element is noted elsewhere.
+#[derive(Clone, Copy, Debug)]
+struct Note {
+    /// Where it sits in its pool's selector.
+    seat: Seat,
+    /// Where it stands among the elements of its owner in its pool.
+    position: u32,
+    /// What the index knows it by.
+    mark: u32,
 }
 
 impl Handlespace {
@@ -130,32 +140,27 @@ impl Handlespace {
         pool: &[u8],
         element: &NewElement<'_>,
     ) -> Result<Registered, RegisterError> {
-        let policy = element
-            .policy
-            .standard()
-            .ok_or(RegisterError::UnsupportedPolicy)?;
         let hash = self.hash_key.hash(pool);
         match self.index_of(hash, pool, element.id) {
-            Some(index) => self.replace(hash, index, element, policy),
-            None => match self.pools.find(hash, |known| known.is_named(pool)) {
-                Some(_) => self.join(hash, pool, element, policy),
-                None => self.create(hash, pool, element, policy),
-            },
+            Ok(index) => self.replace(hash, index, element),
+            Err(mark) => self.join((hash, mark), pool, element),
         }
     }
 
     /// Removes an element, and its pool with the last one. `None` where it is not there any more.
     pub fn deregister(&mut self, key: ElementKey) -> Option<Element> {
-        let (element, seat) = self.elements.remove(key)?;
+        let (element, note) = self.elements.remove(key)?;
+        let is_it = |index: &u32| *index == key.index();
+        self.index.remove(rng::spread(note.mark), is_it);
         let handle = element.pool.as_bytes();
         let hash = self.hash_key.hash(handle);
-        let place = self.hash_key.extend(hash, element.id.0);
-        let is_it = |index: &u32| *index == key.index();
-        self.index.remove(place, is_it);
         if let Some(pool) = self.pools.find_mut(hash, |pool| pool.is_named(handle)) {
-            pool.selector.remove(seat);
-            self.owners.remove(element.home, pool, element.id);
-            if pool.len() == 0 {
+            pool.selector.remove(note.seat);
+            let member = (element.id, note.position);
+            let moved = self.owners.remove(element.home, pool, member);
+            let is_empty = pool.len() == 0;
+            self.settle(moved, note.position);
+            if is_empty {
                 self.pools.remove(hash, |pool| pool.is_named(handle));
                 self.names.remove(&element.pool);
             }
@@ -165,22 +170,24 @@ impl Handlespace {
 
     /// Makes `home` the owner of an element. Nothing else of it changes; does nothing where it is not there any more.
     pub fn set_home(&mut self, key: ElementKey, home: ServerId) {
-        let Some((element, _)) = self.elements.get_mut(key) else {
+        let Some((element, note)) = self.elements.get_mut(key) else {
             return;
         };
         let handle = element.pool.as_bytes();
         let hash = self.hash_key.hash(handle);
         if let Some(pool) = self.pools.find_mut(hash, |pool| pool.is_named(handle)) {
-            self.owners.remove(element.home, pool, element.id);
-            self.owners.add(home, pool, (element.id, key.index()));
+            let left = note.position;
+            let moved = self.owners.remove(element.home, pool, (element.id, left));
+            note.position = self.owners.add(home, pool, (element.id, key.index()));
             element.home = home;
+            self.settle(moved, left);
         }
     }
 
     /// The element with this identifier in this pool.
     pub fn find(&self, pool: &[u8], id: PeId) -> Option<ElementKey> {
-        self.index_of(self.hash_key.hash(pool), pool, id)
-            .map(|index| self.elements.key_at(index))
+        let index = self.index_of(self.hash_key.hash(pool), pool, id).ok()?;
+        Some(self.elements.key_at(index))
     }
 
     /// The element; `None` where it is not there any more.
@@ -212,49 +219,6 @@ impl Handlespace {
     /// The handles of all pools, in the order of their bytes.
     pub fn pools(&self) -> impl Iterator<Item = &PoolHandle> {
         self.names.iter()
-    }
-
-    /// The elements of a pool, in the order of their identifiers.
-    pub fn elements<'a>(&'a self, pool: &[u8]) -> impl Iterator<Item = ElementKey> + use<'a> {
-        let pool = self.pool_of(pool).into_iter();
-        self.keys(pool.flat_map(|pool| pool.members_after(None)))
-    }
-
-    /// The elements of a registrar, in the order of (pool handle, PE identifier).
-    pub fn owned_by(&self, home: ServerId) -> impl Iterator<Item = ElementKey> + use<'_> {
-        self.owned_after(home, None)
-    }
-
-    /// All elements after this place in the order of (pool handle, PE identifier), or all from the beginning. The element at
-    /// the place itself need not be there any more.
-    pub fn elements_after<'a>(
-        &'a self,
-        after: Option<(&[u8], PeId)>,
-    ) -> impl Iterator<Item = ElementKey> + use<'a> {
-        let same = after.and_then(|(handle, id)| Some((self.pool_of(handle)?, id)));
-        let same = same.into_iter();
-        let others =
-            names_after(&self.names, after).filter_map(|name| self.pool_of(name.as_bytes()));
-        let same = same.flat_map(|(pool, id)| pool.members_after(Some(id)));
-        self.keys(same.chain(others.flat_map(|pool| pool.members_after(None))))
-    }
-
-    /// As [`Self::elements_after`], of one registrar only.
-    pub fn owned_after<'a>(
-        &'a self,
-        home: ServerId,
-        after: Option<(&[u8], PeId)>,
-    ) -> impl Iterator<Item = ElementKey> + use<'a> {
-        let same = after.and_then(|(handle, id)| Some((self.pool_of(handle)?, id)));
-        let same = same.into_iter();
-        let owner = self.owners.get(home);
-        let names = owner.map(|owner| names_after(&owner.pools, after));
-        let others = names
-            .into_iter()
-            .flatten()
-            .filter_map(|name| self.pool_of(name.as_bytes()));
-        let same = same.flat_map(move |(pool, id)| pool.owned_after(home, Some(id)));
-        self.keys(same.chain(others.flat_map(move |pool| pool.owned_after(home, None))))
     }
 
     /// The registrars that own an element, in the order of their identifiers.
@@ -302,39 +266,81 @@ impl Handlespace {
         Some(pool)
     }
 
-    /// Where an element is in the slab; `hash` is that of the handle.
-    fn index_of(&self, hash: u64, handle: &[u8], id: PeId) -> Option<u32> {
+    /// Where an element is in the slab, or what the index will know it by; `hash` is that of the handle.
+    #[inline]
+    fn index_of(&self, hash: u64, handle: &[u8], id: PeId) -> Result<u32, u32> {
         let is_it = |index: &u32| {
             let element = self.elements.at(*index);
             element.is_some_and(|element| element.id == id && element.pool.as_bytes() == handle)
         };
-        let place = self.hash_key.extend(hash, id.0);
-        self.index.find(place, is_it).copied()
+        let mark = self.hash_key.mark(hash, id.0);
+        let found = self.index.find(rng::spread(mark), is_it);
+        found.copied().ok_or(mark)
     }
 
-    fn keys<'a, I: Iterator<Item = u32> + 'a>(
-        &'a self,
-        places: I,
-    ) -> impl Iterator<Item = ElementKey> + use<'a, I> {
-        places.map(|index| self.elements.key_at(index))
+    /// Notes that an element has another position among its owner's, if one has.
+    fn settle(&mut self, moved: Option<u32>, position: u32) {
+        if let Some(note) = moved.and_then(|index| self.elements.note_mut(index)) {
+            note.position = position;
+        }
+    }
+
+    /// RFC 5352 §3.1 rule 2; and rule 1 where the pool is not there.
+    fn join(
+        &mut self,
+        (hash, mark): (u64, u32),
+        handle: &[u8],
+        element: &NewElement<'_>,
+    ) -> Result<Registered, RegisterError> {
+        let policy = element.standard_policy()?;
+        let Some(pool) = self.pools.find_mut(hash, |pool| pool.is_named(handle)) else {
+            return self.create((hash, mark), handle, element);
+        };
+        let key = self.elements.vacant();
+        let key = key.filter(|_| self.elements.len() < self.limits.elements);
+        let key = key.ok_or(RegisterError::TooManyElements)?;
+        pool.check(element)?;
+        if pool.len() >= self.limits.elements_per_pool {
+            return Err(RegisterError::PoolFull);
+        }
+        let Some(seat) = pool.selector.insert(key, &policy) else {
+            return Err(RegisterError::InconsistentPolicy(pool.policy));
+        };
+        let member = (element.id, key.index());
+        let note = Note {
+            seat,
+            position: self.owners.add(element.home, pool, member),
+            mark,
+        };
+        let element = Element::new(pool.handle.clone(), element, policy);
+        self.elements.insert(element, note);
+        let elements = &self.elements;
+        self.index.insert(rng::spread(mark), key.index(), |index| {
+            elements
+                .note_at(*index)
+                .map_or(0, |note| rng::spread(note.mark))
+        });
+        Ok(Registered {
+            key,
+            outcome: RegisterOutcome::New,
+        })
     }
 
     /// RFC 5352 §3.1 rule 1.
     fn create(
         &mut self,
-        hash: u64,
+        (hash, mark): (u64, u32),
         handle: &[u8],
         element: &NewElement<'_>,
-        policy: Policy<'static>,
     ) -> Result<Registered, RegisterError> {
         if self.pool_count() >= self.limits.pools {
             return Err(RegisterError::TooManyPools);
         }
-        let pool = Pool::new(hash, handle, element, policy);
+        let pool = Pool::new(hash, handle, element, element.standard_policy()?);
         let pool = pool.ok_or(RegisterError::UnsupportedPolicy)?;
         let name = pool.handle.clone();
         self.pools.insert(hash, Box::new(pool), |pool| pool.hash);
-        let joined = self.join(hash, handle, element, policy);
+        let joined = self.join((hash, mark), handle, element);
         if joined.is_ok() {
             self.names.insert(name);
         } else {
@@ -343,95 +349,52 @@ impl Handlespace {
         joined
     }
 
-    /// RFC 5352 §3.1 rule 2.
-    fn join(
-        &mut self,
-        hash: u64,
-        handle: &[u8],
-        element: &NewElement<'_>,
-        policy: Policy<'static>,
-    ) -> Result<Registered, RegisterError> {
-        if self.len() >= self.limits.elements {
-            return Err(RegisterError::TooManyElements);
-        }
-        let pool = self.pools.find_mut(hash, |pool| pool.is_named(handle));
-        let (Some(pool), Some(key)) = (pool, self.elements.vacant()) else {
-            return Err(RegisterError::TooManyElements);
-        };
-        pool.check(element)?;
-        if pool.len() >= self.limits.elements_per_pool {
-            return Err(RegisterError::PoolFull);
-        }
-        let Some(seat) = pool.selector.insert(key, &policy) else {
-            return Err(RegisterError::InconsistentPolicy(pool.policy));
-        };
-        let element = Element::new(pool.handle.clone(), element, policy);
-        self.owners
-            .add(element.home, pool, (element.id, key.index()));
-        let (hash_key, id) = (&self.hash_key, element.id);
-        self.elements.insert(element, seat);
-        let place = hash_key.extend(hash, id.0);
-        let elements = &self.elements;
-        self.index.insert(place, key.index(), |index| {
-            elements.at(*index).map_or(0, |element| {
-                hash_key.extend(hash_key.hash(element.pool.as_bytes()), element.id.0)
-            })
-        });
-        Ok(Registered {
-            key,
-            outcome: RegisterOutcome::New,
-        })
-    }
-
     /// RFC 5352 §3.1 rules 3 and 4.
     fn replace(
         &mut self,
         hash: u64,
         index: u32,
         element: &NewElement<'_>,
-        policy: Policy<'static>,
     ) -> Result<Registered, RegisterError> {
-        let key = self.elements.key_at(index);
-        let Some((old, seat)) = self.elements.get_mut(key) else {
+        let Some((key, old, note)) = self.elements.at_mut(index) else {
             return Err(RegisterError::TooManyElements);
         };
-        let user_transport = TransportBuf::from(&element.user_transport);
-        let previous_home = old.home;
-        // Who has the transport and the policy type that it had is as consistent with its pool as it was. Most have, and the
-        // pool is needed for nothing else then.
-        let consistent = old.user_transport == user_transport
-            && old.policy.policy_type() == policy.policy_type();
-        let has_values = !matches!(policy, Policy::RoundRobin | Policy::Random);
-        if (!consistent || has_values || element.home != previous_home)
-            && let Some(pool) = self.pools.find_mut(hash, |pool| pool.handle == old.pool)
-        {
-            if !consistent {
-                pool.check(element)?;
-            }
-            pool.selector.update(seat, &policy);
-            if element.home != previous_home {
-                if !planted(Bug::ChecksumOfHomeChange) {
-                    self.owners.remove(previous_home, pool, element.id);
+        let (previous_home, position) = (old.home, note.position);
+        let same = old.has_transports(element);
+        let changed = same != (true, true) || !old.has_values(element);
+        let mut moved = None;
+        // Degradation begins anew with each registration.
+        let counts = !matches!(old.policy, Policy::RoundRobin | Policy::Random);
+        if changed || counts {
+            let policy = element.standard_policy()?;
+            // Who has the transport and the policy type that it had is as consistent with its pool as it was. Most have, and the
+            // pool is needed for nothing else then.
+            let consistent = same.0 && old.policy.policy_type() == policy.policy_type();
+            if (!consistent || counts || element.home != previous_home)
+                && let Some(pool) = self.pools.find_mut(hash, |pool| pool.handle == old.pool)
+            {
+                if !consistent {
+                    pool.check(element)?;
                 }
-                self.owners.add(element.home, pool, (element.id, index));
+                pool.selector.update(note.seat, &policy);
+                if element.home != previous_home {
+                    let member = (element.id, position);
+                    moved = match planted(Bug::ChecksumOfHomeChange) {
+                        true => pool.remove_owned(previous_home, position).moved,
+                        false => self.owners.remove(previous_home, pool, member),
+                    };
+                    note.position = self.owners.add(element.home, pool, (element.id, index));
+                }
+            }
+            if changed {
+                old.replace(element, policy, same);
             }
         }
-        let changed = old.replace(element, policy, user_transport);
-        Ok(Registered {
-            key,
-            outcome: RegisterOutcome::Updated {
-                previous_home,
-                changed,
-            },
-        })
+        self.settle(moved, position);
+        let outcome = RegisterOutcome::Updated {
+            previous_home,
+            changed,
+        };
+        Ok(Registered { key, outcome })
     }
-}
-
-/// The names after that of `after`, or all.
-fn names_after<'a>(
-    names: &'a BTreeSet<PoolHandle>,
-    after: Option<(&[u8], PeId)>,
-) -> impl Iterator<Item = &'a PoolHandle> + use<'a> {
-    let after = after.map_or(Bound::Unbounded, |(handle, _)| Bound::Excluded(handle));
-    names.range::<[u8], _>((after, Bound::Unbounded))
 }

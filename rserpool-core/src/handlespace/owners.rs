@@ -39,31 +39,41 @@ impl Owners {
         !fold(self.get(home).map_or(0, |owner| owner.sum))
     }
 
-    /// Makes `home` the owner of an element that has none, which is at `index` in the slab.
-    pub(super) fn add(&mut self, home: ServerId, pool: &mut Pool, (id, index): (PeId, u32)) {
-        let owner = self.0.entry(home).or_default();
-        if pool.add_owned(home, id, index) {
+    /// Makes `home` the owner of an element that has none, which is at `index` in the slab. Its position among the owner's.
+    pub(super) fn add(&mut self, home: ServerId, pool: &mut Pool, (id, index): (PeId, u32)) -> u32 {
+        let owner = match self.0.get_mut(&home) {
+            Some(owner) => owner,
+            None => self.0.entry(home).or_default(),
+        };
+        let position = pool.add_owned(home, index);
+        if position == 0 {
             owner.pools.insert(pool.handle.clone());
         }
         owner.elements += 1;
         owner.sum += pool.handle_sum + sum_of_id(id);
+        position
     }
 
-    /// Leaves an element without an owner.
-    pub(super) fn remove(&mut self, home: ServerId, pool: &mut Pool, id: PeId) {
-        let (Some(last), Some(owner)) = (pool.remove_owned(home, id), self.0.get_mut(&home)) else {
-            return;
-        };
+    /// Leaves an element without an owner. Which one in the slab has its position now.
+    pub(super) fn remove(
+        &mut self,
+        home: ServerId,
+        pool: &mut Pool,
+        (id, position): (PeId, u32),
+    ) -> Option<u32> {
+        let removed = pool.remove_owned(home, position);
+        let owner = self.0.get_mut(&home)?;
         owner.elements -= 1;
         if planted(Bug::ChecksumKeepsRemoved) {
-            return;
+            return removed.moved;
         }
         owner.sum -= pool.handle_sum + sum_of_id(id);
         if owner.elements == 0 {
             self.0.remove(&home);
-        } else if last {
+        } else if removed.last {
             owner.pools.remove(&pool.handle);
         }
+        removed.moved
     }
 }
 

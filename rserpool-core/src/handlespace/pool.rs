@@ -1,12 +1,13 @@
-//! One pool: what its elements have in common, and its members by owner, identifier and policy.
+//! One pool: what its elements have in common, and its members by owner and by policy.
+
+use alloc::vec::Vec;
 
 use smallvec::SmallVec;
 
 use super::element::{NewElement, RegisterError};
 use super::owners;
 use super::slab::ElementKey;
-use crate::ids::{PeId, PoolHandle, ServerId};
-use crate::ordered::{Iter, Ordered};
+use crate::ids::{PoolHandle, ServerId};
 use crate::policy::Selector;
 use crate::wire::{Policy, PolicyType, TransportBuf, TransportUse};
 
@@ -25,9 +26,9 @@ pub(super) struct Pool {
     /// The handle's part in the checksum of each element.
     pub(super) handle_sum: u64,
     pub(super) selector: Selector<ElementKey>,
-    /// The members by owner and identifier, and where they are in the slab. Owners without a member are not there; the others are
-    /// as few as registrars.
-    owned: SmallVec<[(ServerId, Ordered<PeId, u32>); 1]>,
+    /// Where the members are in the slab, by owner, in the order of the owners. Those without a member are not there; the others
+    /// are as few as registrars.
+    owned: SmallVec<[(ServerId, Vec<u32>); 1]>,
 }
 
 impl Pool {
@@ -58,7 +59,7 @@ impl Pool {
 
     /// RFC 5352 §3.1 rules 2 and 3: whoever joins or re-registers must be consistent with the pool.
     pub(super) fn check(&self, element: &NewElement<'_>) -> Result<(), RegisterError> {
-        if element.policy.policy_type() != self.policy.policy_type() {
+        if element.policy.policy_type() != self.selector.policy_type() {
             Err(RegisterError::InconsistentPolicy(self.policy))
         } else if element.user_transport.kind() != self.transport_kind {
             let transport = self.transport.clone();
@@ -70,43 +71,66 @@ impl Pool {
         }
     }
 
-    /// Makes `home` the owner of a member that has none, which is at `index`. Whether it is the owner's first one here.
-    pub(super) fn add_owned(&mut self, home: ServerId, id: PeId, index: u32) -> bool {
-        let number = self.owned.iter().position(|(owner, _)| *owner == home);
-        let number = number.unwrap_or_else(|| {
-            self.owned.push((home, Ordered::new()));
-            self.owned.len() - 1
-        });
-        let own = &mut self.owned[number].1;
-        own.insert(id, index);
-        own.len() == 1
+    /// Makes `home` the owner of a member that has none, which is at `index`. Its position among the owner's.
+    pub(super) fn add_owned(&mut self, home: ServerId, index: u32) -> u32 {
+        let own = match self.owned.iter_mut().find(|(owner, _)| *owner == home) {
+            Some((_, own)) => own,
+            None => {
+                let number = self.owned.partition_point(|(owner, _)| *owner < home);
+                self.owned.insert(number, (home, Vec::new()));
+                &mut self.owned[number].1
+            }
+        };
+        // The slab has no more places than that.
+        let position = u32::try_from(own.len()).unwrap_or(u32::MAX);
+        own.push(index);
+        position
     }
 
-    /// Leaves a member without an owner. `None` where `home` does not own it, else whether it was the owner's last one here.
-    pub(super) fn remove_owned(&mut self, home: ServerId, id: PeId) -> Option<bool> {
-        let number = self.owned.iter().position(|(owner, _)| *owner == home)?;
-        let own = &mut self.owned[number].1;
-        own.remove(id)?;
-        let last = own.is_empty();
-        if last {
-            self.owned.swap_remove(number);
+    /// Leaves a member without an owner. The last one of the owner's takes its position.
+    pub(super) fn remove_owned(&mut self, home: ServerId, position: u32) -> Removed {
+        let mut owned = self.owned.iter_mut().enumerate();
+        let Some((number, (_, own))) = owned.find(|(_, (owner, _))| *owner == home) else {
+            return Removed::default();
+        };
+        let position = position as usize;
+        own.swap_remove(position);
+        let removed = Removed {
+            moved: own.get(position).copied(),
+            last: own.is_empty(),
+        };
+        if removed.last {
+            self.owned.remove(number);
         }
-        Some(last)
+        removed
     }
 
     pub(super) fn len(&self) -> usize {
         self.selector.len()
     }
 
-    /// Where the members with an identifier after `after` are in the slab, in the order of their identifiers.
-    pub(super) fn members_after(&self, after: Option<PeId>) -> Merged<'_> {
-        Merged(self.owned.iter().map(|(_, own)| own.after(after)).collect())
+    /// Where the members are in the slab, by owner and from the last one to the first; or those of them that are to come where
+    /// `left` of this owner are.
+    pub(super) fn members(&self, left: Option<(ServerId, u32)>) -> impl Iterator<Item = u32> {
+        let begin = left.map_or(ServerId::default(), |(home, _)| home);
+        let owned = self.owned.iter().filter(move |(owner, _)| *owner >= begin);
+        owned.flat_map(move |(owner, own)| {
+            let left = left.filter(|(home, _)| home == owner);
+            let left = left.map_or(own.len(), |(_, left)| own.len().min(left as usize));
+            own[..left].iter().rev().copied()
+        })
     }
 
     /// The same of those that `home` owns.
-    pub(super) fn owned_after(&self, home: ServerId, after: Option<PeId>) -> Merged<'_> {
+    pub(super) fn members_of(
+        &self,
+        home: ServerId,
+        left: Option<u32>,
+    ) -> impl Iterator<Item = u32> {
         let own = self.owned.iter().find(|(owner, _)| *owner == home);
-        Merged(own.into_iter().map(|(_, own)| own.after(after)).collect())
+        let own = own.map_or(&[][..], |(_, own)| own);
+        let left = left.map_or(own.len(), |left| own.len().min(left as usize));
+        own[..left].iter().rev().copied()
     }
 
     pub(super) fn view(&self) -> PoolView<'_> {
@@ -120,24 +144,13 @@ impl Pool {
     }
 }
 
-/// Members of several owners in one order.
-pub(super) struct Merged<'a>(SmallVec<[Iter<'a, PeId, u32>; 2]>);
-
-impl Iterator for Merged<'_> {
-    type Item = u32;
-
-    fn next(&mut self) -> Option<u32> {
-        let line = match &mut self.0[..] {
-            [only] => only,
-            lines => {
-                let heads = lines.iter_mut().enumerate();
-                let heads = heads.filter_map(|(number, line)| Some((line.peek()?.0, number)));
-                let (_, number) = heads.min()?;
-                self.0.get_mut(number)?
-            }
-        };
-        line.next().map(|(_, index)| index)
-    }
+/// What has come of it that a member was taken away from its owner.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Removed {
+    /// The place in the slab of the one that has its position now.
+    pub(super) moved: Option<u32>,
+    /// Whether it was the owner's last one here.
+    pub(super) last: bool,
 }
 
 /// What can be said of a pool as a whole.

@@ -3,6 +3,8 @@
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
+use crate::blocks::Blocks;
+
 /// Names an element of a handlespace from its registration until its removal, and never another one after that.
 ///
 /// Its order is stable and the same for the same sequence of calls, but has no meaning.
@@ -21,7 +23,7 @@ impl ElementKey {
 
 #[derive(Debug)]
 pub(super) struct Slab<T, N> {
-    slots: Vec<Slot<T, N>>,
+    slots: Blocks<Slot<T, N>>,
     free: Vec<ElementKey>,
     len: usize,
 }
@@ -37,7 +39,7 @@ struct Slot<T, N> {
 impl<T, N: Copy> Slab<T, N> {
     pub(super) const fn new() -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Blocks::new(),
             free: Vec::new(),
             len: 0,
         }
@@ -67,39 +69,64 @@ impl<T, N: Copy> Slab<T, N> {
             value: Some(value),
         };
         match self.free.pop() {
-            Some(key) => self.slots[key.index as usize] = slot(key.generation),
+            Some(key) => {
+                if let Some(place) = self.slots.get_mut(key.index) {
+                    *place = slot(key.generation);
+                }
+            }
             None => self.slots.push(slot(NonZeroU32::MIN)),
         }
         self.len += 1;
     }
 
     pub(super) fn get(&self, key: ElementKey) -> Option<&T> {
-        let slot = self.slots.get(key.index as usize)?;
-        slot.value
-            .as_ref()
-            .filter(|_| slot.generation == key.generation)
+        self.get_with_note(key).map(|(value, _)| value)
+    }
+
+    pub(super) fn get_with_note(&self, key: ElementKey) -> Option<(&T, &N)> {
+        let slot = self.slots.get(key.index)?;
+        let value = slot.value.as_ref()?;
+        (slot.generation == key.generation).then_some((value, &slot.note))
     }
 
     /// The value at a place that is taken, whatever its generation.
     pub(super) fn at(&self, index: u32) -> Option<&T> {
-        self.slots.get(index as usize)?.value.as_ref()
+        self.slots.get(index)?.value.as_ref()
     }
 
     /// The key of a place that is taken.
     pub(super) fn key_at(&self, index: u32) -> ElementKey {
-        let slot = self.slots.get(index as usize);
+        let slot = self.slots.get(index);
         let generation = slot.map_or(NonZeroU32::MIN, |slot| slot.generation);
         ElementKey { index, generation }
     }
 
-    pub(super) fn get_mut(&mut self, key: ElementKey) -> Option<(&mut T, N)> {
-        let slot = self.slots.get_mut(key.index as usize)?;
+    /// The note at a place that is taken.
+    pub(super) fn note_mut(&mut self, index: u32) -> Option<&mut N> {
+        let slot = self.slots.get_mut(index)?;
+        Some(&mut slot.note)
+    }
+
+    pub(super) fn note_at(&self, index: u32) -> Option<&N> {
+        Some(&self.slots.get(index)?.note)
+    }
+
+    /// What is at a place that is taken, and its key.
+    pub(super) fn at_mut(&mut self, index: u32) -> Option<(ElementKey, &mut T, &mut N)> {
+        let slot = self.slots.get_mut(index)?;
+        let generation = slot.generation;
+        let key = ElementKey { index, generation };
+        Some((key, slot.value.as_mut()?, &mut slot.note))
+    }
+
+    pub(super) fn get_mut(&mut self, key: ElementKey) -> Option<(&mut T, &mut N)> {
+        let slot = self.slots.get_mut(key.index)?;
         let value = slot.value.as_mut()?;
-        (slot.generation == key.generation).then_some((value, slot.note))
+        (slot.generation == key.generation).then_some((value, &mut slot.note))
     }
 
     pub(super) fn remove(&mut self, key: ElementKey) -> Option<(T, N)> {
-        let slot = self.slots.get_mut(key.index as usize)?;
+        let slot = self.slots.get_mut(key.index)?;
         if slot.generation != key.generation {
             return None;
         }
@@ -140,7 +167,7 @@ mod tests {
             generation: NonZeroU32::MAX,
             ..second
         };
-        slab.slots[0].generation = NonZeroU32::MAX;
+        slab.slots.get_mut(0).unwrap().generation = NonZeroU32::MAX;
         assert_eq!(slab.remove(last), Some(('b', 2)));
         let other = slab.vacant().unwrap();
         assert_ne!(other.index, last.index, "the slot is given up");

@@ -42,18 +42,26 @@ impl<M: Copy> RoundRobin<M> {
     }
 
     pub(super) fn insert(&mut self, member: M) -> Option<u32> {
+        let around = self
+            .head
+            .and_then(|head| Some((self.seats.get(head)?.previous, head)));
+        let (previous, next) = around.unwrap_or_default();
         let seat = self.seats.insert(Link {
             member,
-            previous: 0,
-            next: 0,
+            previous,
+            next,
         })?;
-        let next = *self.head.get_or_insert(seat);
-        let previous = match self.seats.get(next) {
-            Some(link) if next != seat => link.previous,
-            _ => seat,
-        };
-        self.join(previous, seat);
-        self.join(seat, next);
+        if around.is_none() {
+            self.head = Some(seat);
+            self.join(seat, seat);
+            return Some(seat);
+        }
+        if let Some(link) = self.seats.get_mut(previous) {
+            link.next = seat;
+        }
+        if let Some(link) = self.seats.get_mut(next) {
+            link.previous = seat;
+        }
         Some(seat)
     }
 

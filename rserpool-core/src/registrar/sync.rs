@@ -2,15 +2,15 @@
 //! (RFC 5353 §3.2.3, §3.6.3).
 //!
 //! A table comes in pages. The one who fetches asks for each page and waits MAX-TIME-NO-RESPONSE for it; the one who serves
-//! remembers the last element that it sent, for as long.
+//! remembers the place after the last element that it sent, for as long.
 
 use alloc::vec::Vec;
 
 use smallvec::SmallVec;
 
 use super::{Registrar, Timer};
-use crate::handlespace::ElementKey;
-use crate::ids::{AssocId, PeId, PoolHandle, ServerId};
+use crate::handlespace::{Element, ElementKey, Place};
+use crate::ids::{AssocId, ServerId};
 use crate::planted::{Bug, planted};
 use crate::time::Instant;
 use crate::wire::enrp::{MessageBody, Pool};
@@ -26,7 +26,7 @@ pub(super) struct Download {
     /// Whether the last page has come: those that are still marked go, one at a time.
     complete: bool,
     /// How far that has come.
-    swept: Option<(PoolHandle, PeId)>,
+    swept: Option<Place>,
 }
 
 /// The peer's elements that have not been seen in the table yet (RFC 5353 §3.6.3 step 1). To begin with these are all that it
@@ -65,7 +65,7 @@ impl Marks {
 #[derive(Debug)]
 pub(super) struct Upload {
     own_only: bool,
-    after: (PoolHandle, PeId),
+    after: Place,
 }
 
 impl Registrar {
@@ -162,8 +162,9 @@ impl Registrar {
         let own_only = download.own_only;
         let count: usize = pools.iter().map(|pool| pool.pool_elements.len()).sum();
         download.received += count;
-        // A table that has no end, or pages without anything in them, are no table.
-        let endless = more && (count == 0 || download.received > self.config.limits.elements);
+        // A table that has no end, or pages without anything in them, are no table. Some elements may come twice.
+        let most = self.config.limits.elements.saturating_mul(2);
+        let endless = more && (count == 0 || download.received > most);
         if rejected || endless {
             return self.stop_download(now, id);
         }
@@ -221,7 +222,6 @@ impl Registrar {
         };
         const LOOKED_AT: usize = 32;
         let after = download.swept.as_ref();
-        let after = after.map(|(pool, id)| (pool.as_bytes(), *id));
         let (mut last, mut marked) = (None, None);
         for key in self.handlespace.owned_after(id, after).take(LOOKED_AT) {
             last = Some(key);
@@ -231,11 +231,11 @@ impl Registrar {
             }
         }
         let last = last.filter(|_| download.marks.left > 0);
-        let Some(last) = last.and_then(|key| self.handlespace.get(key)) else {
+        download.swept = last.and_then(|key| self.handlespace.place_after(key));
+        if download.swept.is_none() {
             server.download = None;
             return;
-        };
-        download.swept = Some((last.pool.clone(), last.id));
+        }
         self.timers.set(Timer::Download(id), now);
         if let Some(key) = marked {
             self.unmark(id, key);
@@ -314,14 +314,13 @@ impl Registrar {
         self.answer_enrp(association, sender, body);
     }
 
-    /// The elements after `after` that fit into one message, and the last of them where more are to come.
-    fn table_page(
-        &self,
+    /// The elements after `after` that fit into one message, and the place after the last of them where more are to come.
+    fn table_page<'a>(
+        &'a self,
         receiver: ServerId,
         own_only: bool,
-        after: Option<&(PoolHandle, PeId)>,
-    ) -> (Option<bytes::Bytes>, Option<(PoolHandle, PeId)>) {
-        let after = after.map(|(pool, id)| (pool.as_bytes(), *id));
+        after: Option<&Place>,
+    ) -> (Option<bytes::Bytes>, Option<Place>) {
         let dialect = self.config.dialect;
         let (bytes, count) = dialect.table_page();
         let mut keys: SmallVec<[ElementKey; 128]> = SmallVec::new();
@@ -331,32 +330,25 @@ impl Registrar {
         } else {
             keys.extend(self.handlespace.elements_after(after).take(count + 1));
         }
-        let elements: Vec<_> = keys
-            .iter()
-            .filter_map(|key| self.handlespace.get(*key))
-            .map(|element| {
-                (
-                    element,
-                    element.to_wire(dialect.life_to_wire(element.life), true),
-                )
-            })
-            .collect();
+        let elements = keys.iter().filter_map(|key| self.handlespace.get(*key));
+        let to_wire = |element: &'a Element| {
+            let life = dialect.life_to_wire(element.life);
+            (element, element.to_wire(life, true))
+        };
+        let (elements, wire): (Vec<_>, Vec<_>) = elements.map(to_wire).unzip();
         let mut fitting = elements.len().min(count);
         loop {
-            let page = &elements[..fitting];
             let more = fitting < elements.len() && !planted(Bug::MoreForgotten);
             let sent = match planted(Bug::PageLosesLast) && more {
-                true => &page[..page.len().saturating_sub(1).max(1)],
-                false => page,
+                true => fitting.saturating_sub(1).max(1),
+                false => fitting,
             };
-            let encoded = self.encode_page(receiver, more, sent);
+            let encoded = self.encode_page(receiver, more, (&elements[..sent], &wire[..sent]));
             if let Some(encoded) = encoded.filter(|encoded| encoded.len() <= bytes || fitting <= 1)
             {
-                let last = page.last().filter(|_| more);
-                return (
-                    Some(encoded),
-                    last.map(|(element, _)| (element.pool.clone(), element.id)),
-                );
+                let last = keys[..fitting].last().filter(|_| more);
+                let after = last.and_then(|key| self.handlespace.place_after(*key));
+                return (Some(encoded), after);
             }
             if fitting == 0 {
                 return (None, None);
@@ -369,19 +361,19 @@ impl Registrar {
         &self,
         receiver: ServerId,
         more: bool,
-        page: &[(&crate::handlespace::Element, PoolElement<'_>)],
+        (elements, wire): (&[&Element], &[PoolElement<'_>]),
     ) -> Option<bytes::Bytes> {
-        let wire: Vec<_> = page.iter().map(|(_, wire)| *wire).collect();
-        let mut pools: Vec<Pool<'_>> = Vec::new();
-        let mut start = 0;
-        for group in page.chunk_by(|(one, _), (other, _)| one.pool == other.pool) {
-            let end = start + group.len();
-            pools.push(Pool {
-                pool_handle: group[0].0.pool.as_bytes(),
-                pool_elements: List::Slice(&wire[start..end]),
-            });
-            start = end;
-        }
+        let mut rest = wire;
+        let pools = elements.chunk_by(|one, other| one.pool == other.pool);
+        let pools = pools.filter_map(|pool| {
+            let (these, others) = rest.split_at_checked(pool.len())?;
+            rest = others;
+            Some(Pool {
+                pool_handle: pool[0].pool.as_bytes(),
+                pool_elements: List::Slice(these),
+            })
+        });
+        let pools: SmallVec<[Pool<'_>; 8]> = pools.collect();
         crate::wire::enrp::Message {
             sender: self.id,
             receiver,

@@ -27,7 +27,7 @@ pub enum List<'a, T> {
 
 /// Bytes that hold a list, checked by the decoder.
 #[derive(Clone, Copy)]
-pub struct WireList<'a>(&'a [u8]);
+pub struct WireList<'a>(pub(super) &'a [u8]);
 
 impl<'a, T: ListItem<'a>> List<'a, T> {
     /// An empty list.

@@ -5,7 +5,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::error::{DecodeError, DecodeErrorKind};
-use super::list::{List, ListItem};
+use super::list::{List, ListItem, WireList};
 use super::param::{Param, Params, kind};
 use super::reader::{Checked, Walk};
 use super::writer::{Writer, header, pair, write_to};
@@ -214,6 +214,30 @@ impl<'a> Transport<'a> {
         })
     }
 
+    /// The parameter of an SCTP transport with one IPv4 address, as nearly all are, which needs no measuring.
+    #[inline]
+    fn usual(&self) -> Option<[u8; USUAL]> {
+        let Self::Sctp(sctp) = self else {
+            return None;
+        };
+        let address = match sctp.addresses {
+            List::Slice(&[IpAddr::V4(address)]) => address.to_bits(),
+            List::Wire(WireList(&[0, 1, 0, 8, a, b, c, d])) => u32::from_be_bytes([a, b, c, d]),
+            _ => return None,
+        };
+        let words = [
+            header(kind::SCTP_TRANSPORT, 12),
+            pair(sctp.port, sctp.transport_use.0),
+            header(kind::IPV4_ADDRESS, 4),
+            address,
+        ];
+        let mut bytes = [0; USUAL];
+        for (target, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+            *target = word.to_be_bytes();
+        }
+        Some(bytes)
+    }
+
     /// Writes it as a parameter, with padding.
     #[inline]
     pub(crate) fn write(&self, writer: &mut Writer<'_>) {
@@ -295,11 +319,11 @@ impl<'a> ListItem<'a> for Transport<'a> {
 /// assert_eq!(transport.as_transport().addresses().count(), 2);
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct TransportBuf(Kept);
 
-/// An SCTP transport with one IPv4 address, as most elements have, has 16 bytes.
-#[derive(Clone)]
+/// What is behind the length is zero, and what fits is never long: equals are kept alike.
+#[derive(Clone, PartialEq, Eq)]
 enum Kept {
     Short { length: u8, bytes: [u8; SHORT] },
     Long(Box<[u8]>),
@@ -307,6 +331,8 @@ enum Kept {
 
 /// What makes [`Kept`] as long as three pointers.
 const SHORT: usize = 22;
+/// The length of an SCTP transport with one IPv4 address.
+const USUAL: usize = 16;
 
 impl TransportBuf {
     /// SCTP at a port of these addresses, with a control channel: what most elements serve at.
@@ -326,6 +352,15 @@ impl TransportBuf {
         }
     }
 
+    /// Whether this is what is kept of a transport.
+    #[inline]
+    pub(crate) fn keeps(&self, transport: &Transport<'_>) -> bool {
+        match (&self.0, transport.usual()) {
+            (Kept::Short { length: 16, bytes }, Some(usual)) => bytes.first_chunk() == Some(&usual),
+            _ => *self == Self::from(transport),
+        }
+    }
+
     /// The transport that is kept.
     pub fn as_transport(&self) -> Transport<'_> {
         let mut params = Params::new(self.as_bytes());
@@ -339,31 +374,78 @@ impl TransportBuf {
 }
 
 impl From<&Transport<'_>> for TransportBuf {
+    #[inline]
     fn from(transport: &Transport<'_>) -> Self {
+        match transport.usual() {
+            Some(usual) => Self(Kept::usual(usual)),
+            None => Self(Kept::any(transport)),
+        }
+    }
+}
+
+impl Kept {
+    #[inline]
+    fn usual(usual: [u8; USUAL]) -> Self {
+        let mut bytes = [0; SHORT];
+        bytes[..USUAL].copy_from_slice(&usual);
+        Self::Short { length: 16, bytes }
+    }
+
+    #[inline(never)]
+    fn any(transport: &Transport<'_>) -> Self {
         let write = |writer: &mut Writer<'_>| transport.write(writer);
         let mut bytes = [0; SHORT];
         let length = write_to(&mut bytes, write);
-        Self(match u8::try_from(length) {
-            Ok(length) if usize::from(length) <= SHORT => Kept::Short { length, bytes },
+        match u8::try_from(length) {
+            Ok(length) if usize::from(length) <= SHORT => Self::Short { length, bytes },
             _ => {
                 let mut bytes = alloc::vec![0; length];
                 write_to(&mut bytes, write);
-                Kept::Long(bytes.into())
+                Self::Long(bytes.into())
             }
-        })
+        }
     }
 }
-
-impl PartialEq for TransportBuf {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
-    }
-}
-
-impl Eq for TransportBuf {}
 
 impl fmt::Debug for TransportBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.as_transport(), f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_is_kept_as_any_other() {
+        let v4 = IpAddr::from([10, 1, 2, 3]);
+        let sctp = |addresses| SctpTransport {
+            port: 1234,
+            transport_use: TransportUse::DATA_PLUS_CONTROL,
+            addresses,
+        };
+        let one = [v4];
+        let usual = Transport::Sctp(sctp(List::Slice(&one)));
+        let buf = TransportBuf(Kept::any(&usual));
+        let from_wire = buf.as_transport();
+        assert_ne!(usual.usual(), None);
+        assert_ne!(from_wire.usual(), None);
+        for transport in [usual, from_wire] {
+            assert_eq!(TransportBuf::from(&transport), buf);
+            assert!(buf.keeps(&transport));
+        }
+        let others = [&[][..], &[v4, v4], &[IpAddr::from([0_u16; 8])]];
+        for addresses in others {
+            let other = Transport::Sctp(sctp(List::Slice(addresses)));
+            assert_eq!(other.usual(), None);
+            assert!(!buf.keeps(&other));
+            assert!(TransportBuf::from(&other).keeps(&other));
+        }
+        let elsewhere = SctpTransport {
+            port: 1235,
+            ..sctp(List::Slice(&one))
+        };
+        assert!(!buf.keeps(&Transport::Sctp(elsewhere)));
     }
 }

@@ -154,7 +154,11 @@ impl Both {
     /// Every index of the handlespace against the model.
     fn check(&self) {
         let sorted = self.model.sorted();
-        let all: Vec<_> = self.real.elements_after(None).collect();
+        let mut all: Vec<_> = self.real.elements_after(None).collect();
+        all.sort_by_cached_key(|key| {
+            let element = self.real.get(*key).expect("a living element");
+            (element.pool.clone(), element.id)
+        });
         assert_eq!(all.len(), sorted.len());
         for (key, (handle, expected)) in all.iter().zip(&sorted) {
             let element = self.real.get(*key).expect("a living element");
@@ -176,7 +180,9 @@ impl Both {
         for handle in HANDLES {
             let members = sorted.iter().filter(|(of, _)| *of == handle);
             let members: Vec<_> = members.map(|(_, element)| element.id.0).collect();
-            assert_eq!(ids(&self.real, self.real.elements(handle)), members);
+            let mut own = ids(&self.real, self.real.elements(handle));
+            own.sort_unstable();
+            assert_eq!(own, members);
             let view = self.real.pool(handle).map(|pool| pool.elements);
             assert_eq!(view, Some(members.len()).filter(|count| *count > 0));
         }
@@ -192,8 +198,10 @@ impl Both {
 
     fn check_owner(&self, home: ServerId, all: &[ElementKey]) {
         let is_own = |key: &&ElementKey| self.real.get(**key).is_some_and(|e| e.home == home);
-        let owned: Vec<_> = all.iter().filter(is_own).copied().collect();
-        assert!(self.real.owned_by(home).eq(owned.iter().copied()));
+        let owned: BTreeSet<_> = all.iter().filter(is_own).copied().collect();
+        let walked: Vec<_> = self.real.owned_by(home).collect();
+        assert_eq!(walked.len(), owned.len());
+        assert_eq!(BTreeSet::from_iter(walked), owned);
         assert_eq!(self.real.owned_count(home), owned.len());
         assert_eq!(
             self.real.owners().any(|owner| owner == home),
@@ -203,20 +211,67 @@ impl Both {
         assert_eq!(self.real.checksum(home), self.model.checksum(home));
     }
 
-    /// The order from every place in it on, over all and by owner.
+    /// The order from every place in it on, over all and by owner: by pool, whatever is within it.
     fn check_places(&self) {
         let all: Vec<_> = self.real.elements_after(None).collect();
+        let pool = |key: &ElementKey| self.real.get(*key).map(|element| &element.pool);
+        assert!(all.is_sorted_by_key(pool));
         for (index, key) in all.iter().enumerate() {
-            let element = self.real.get(*key).expect("a living element");
-            let place = Some((element.pool.as_bytes(), element.id));
+            let place = self.real.place_after(*key);
             let rest = &all[index + 1..];
-            assert!(self.real.elements_after(place).eq(rest.iter().copied()));
-            for home in HOMES {
-                let is_own = |key: &ElementKey| self.real.get(*key).is_some_and(|e| e.home == home);
-                let owned = rest.iter().copied().filter(is_own);
-                assert!(self.real.owned_after(home, place).eq(owned));
+            assert!(
+                self.real
+                    .elements_after(place.as_ref())
+                    .eq(rest.iter().copied())
+            );
+            let home = self.real.get(*key).expect("a living element").home;
+            let is_own = |key: &ElementKey| self.real.get(*key).is_some_and(|e| e.home == home);
+            let owned = rest.iter().copied().filter(is_own);
+            assert!(self.real.owned_after(home, place.as_ref()).eq(owned));
+        }
+    }
+
+    /// Walks in pages, with operations in between: over all, or over what `home` owns. Whatever stays what it was comes.
+    fn walk(
+        &mut self,
+        home: Option<ServerId>,
+        page: usize,
+        operations: &[(&'static [u8], Operation)],
+    ) {
+        let concerned = |real: &Handlespace| -> BTreeSet<(ElementKey, ServerId)> {
+            let keys = real.elements_after(None);
+            let owned = keys.filter_map(|key| Some((key, real.get(key)?.home)));
+            owned
+                .filter(|(_, owner)| home.is_none_or(|home| home == *owner))
+                .collect()
+        };
+        let mut staying = concerned(&self.real);
+        let (mut seen, mut place) = (BTreeSet::new(), None);
+        let mut operations = operations.chunks(4);
+        for pages in 0.. {
+            assert!(pages < 1_000, "a walk ends");
+            let keys: Vec<_> = match home {
+                Some(home) => self
+                    .real
+                    .owned_after(home, place.as_ref())
+                    .take(page)
+                    .collect(),
+                None => self
+                    .real
+                    .elements_after(place.as_ref())
+                    .take(page)
+                    .collect(),
+            };
+            let Some(last) = keys.last() else { break };
+            place = self.real.place_after(*last);
+            seen.extend(keys);
+            for (handle, operation) in operations.next().into_iter().flatten() {
+                self.step(handle, operation);
+                let now = concerned(&self.real);
+                staying.retain(|one| now.contains(one));
             }
         }
+        assert!(staying.iter().all(|(key, _)| seen.contains(key)));
     }
 }
 
@@ -267,6 +322,21 @@ agreement! {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+    // RFC 5353 §3.2.3: a table is fetched while elements come and go.
+    #[test]
+    fn a_walk_in_pages_gives_whatever_stays(
+        home in prop::option::of(prop::sample::select(&HOMES[..])),
+        page in 1..6_usize,
+        before in prop::collection::vec(operation(), 40..160),
+        meanwhile in prop::collection::vec(operation(), 0..80),
+    ) {
+        let mut both = Both::new(POLICIES[0]);
+        for (handle, operation) in &before {
+            both.step(handle, operation);
+        }
+        both.walk(home, page, &meanwhile);
+    }
+
     #[test]
     fn the_same_seed_and_the_same_calls_give_the_same_results(
         policy in 0..9_usize,

@@ -196,7 +196,7 @@ fn a_key_dies_with_its_element() {
 }
 
 #[test]
-fn orders_are_by_handle_and_identifier() {
+fn walks_are_by_handle_and_owner() {
     let mut handlespace = handlespace(0);
     for (pool, id, home) in [
         (&b"b"[..], 2, HOME),
@@ -214,25 +214,29 @@ fn orders_are_by_handle_and_identifier() {
     }
     let pools: Vec<_> = handlespace.pools().map(|pool| pool.as_bytes()).collect();
     assert_eq!(pools, [&b""[..], b"aa", b"b"]);
-    let after = |place| ids(&handlespace, handlespace.elements_after(place));
-    assert_eq!(after(None), [5, 3, 9, 1, 2, 0xffff_ffff]);
-    assert_eq!(after(Some((b"aa", PeId(3)))), [9, 1, 2, 0xffff_ffff]);
-    assert_eq!(after(Some((b"aa", PeId(9)))), [1, 2, 0xffff_ffff]);
-    assert_eq!(after(Some((b"ab", PeId(0)))), [1, 2, 0xffff_ffff]);
-    assert_eq!(after(Some((b"b", PeId(2)))), [0xffff_ffff]);
-    assert_eq!(after(Some((b"b", PeId(0xffff_ffff)))), []);
-    assert_eq!(
-        ids(&handlespace, handlespace.elements(b"b")),
-        [1, 2, 0xffff_ffff]
-    );
-    assert_eq!(ids(&handlespace, handlespace.owned_by(HOME)), [5, 3, 2]);
-    let owned = |place| ids(&handlespace, handlespace.owned_after(OTHER, place));
-    assert_eq!(owned(None), [9, 1, 0xffff_ffff]);
-    assert_eq!(owned(Some((b"aa", PeId(3)))), [9, 1, 0xffff_ffff]);
-    assert_eq!(owned(Some((b"aa", PeId(9)))), [1, 0xffff_ffff]);
-    assert_eq!(owned(Some((b"b", PeId(1)))), [0xffff_ffff]);
-    assert_eq!(owned(Some((b"b", PeId(0xffff_ffff)))), []);
     assert_eq!(handlespace.owners().collect::<Vec<_>>(), [HOME, OTHER]);
+    let all = ids(&handlespace, handlespace.elements_after(None));
+    assert_eq!(all, [5, 3, 9, 2, 0xffff_ffff, 1]);
+    let rest = ids(&handlespace, handlespace.elements(b"b"));
+    assert_eq!(rest, [2, 0xffff_ffff, 1]);
+    assert_eq!(ids(&handlespace, handlespace.owned_by(HOME)), [5, 3, 2]);
+    let owned = ids(&handlespace, handlespace.owned_by(OTHER));
+    assert_eq!(owned, [9, 0xffff_ffff, 1]);
+
+    // A place stays where it is when all before it have gone, the pool with the last of them.
+    let keys: Vec<_> = handlespace.elements_after(None).collect();
+    let places = keys.iter().map(|key| handlespace.place_after(*key));
+    let places: Vec<_> = places.collect();
+    for (number, key) in keys.iter().enumerate() {
+        handlespace.deregister(*key);
+        assert_eq!(handlespace.place_after(*key), None);
+        let place = places[number].as_ref();
+        assert!(
+            handlespace
+                .elements_after(place)
+                .eq(keys[number + 1..].iter().copied())
+        );
+    }
 }
 
 // RFC 5353 §3.6.2: values that were seen on the wire.

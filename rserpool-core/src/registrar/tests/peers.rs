@@ -431,11 +431,12 @@ fn another_checksum_leads_to_a_download_of_what_the_peer_owns() {
     });
     script.drain(|_, _| {});
     let handlespace = script.registrar.handlespace();
-    let ids: Vec<_> = handlespace
+    let mut ids: Vec<_> = handlespace
         .elements_after(None)
         .filter_map(|key| handlespace.get(key))
         .map(|element| (element.id.0, element.life))
         .collect();
+    ids.sort_unstable();
     let for_seconds = |seconds| Life::For(Duration::from_secs(seconds));
     // The one that was not in the table is gone; those of others are left alone.
     let left = [(1, 600), (5, 700), (6, 600), (7, 600)].map(|(id, life)| (id, for_seconds(life)));

@@ -117,8 +117,9 @@ fn what_is_missing_in_a_table_goes_in_portions() {
         // What comes meanwhile stays.
         if last.is_none() {
             let handlespace = &script.registrar.handlespace;
-            let key = handlespace.elements(POOL).last().expect("many are left");
-            let id = handlespace.get(key).expect("it is there").id.0;
+            let elements = handlespace.elements(POOL);
+            let ids = elements.filter_map(|key| handlespace.get(key).map(|element| element.id.0));
+            let id = ids.filter(|id| *id > 2).last().expect("many are left");
             script.add(50, OWNER, id);
             last = Some(id);
             // A page more, of a table without an end.
@@ -132,7 +133,8 @@ fn what_is_missing_in_a_table_goes_in_portions() {
     let ids = left
         .iter()
         .map(|key| script.registrar.handlespace.get(*key));
-    let ids: Vec<_> = ids.flatten().map(|element| element.id.0).collect();
+    let mut ids: Vec<_> = ids.flatten().map(|element| element.id.0).collect();
+    ids.sort_unstable();
     assert_eq!(ids, [1, 2, last.expect("added")]);
     // The next audit begins anew.
     let downloads = script.registrar.counters().downloads;
