@@ -358,6 +358,14 @@ impl Message<'_> {
         writer::fresh(|writer| self.write(writer))
     }
 
+    /// The same, in memory that is shared with other messages.
+    pub(crate) fn cut_from(
+        &self,
+        blocks: &mut writer::Blocks,
+    ) -> Result<bytes::Bytes, EncodeError> {
+        blocks.cut(|writer| self.write(writer))
+    }
+
     /// How many bytes a table that is to be sent needs, where its elements have one IPv4 address.
     fn table_room(&self) -> Option<usize> {
         const ELEMENT: usize = 64;
