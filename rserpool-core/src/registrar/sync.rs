@@ -6,10 +6,10 @@
 
 use alloc::vec::Vec;
 
-use smallvec::SmallVec;
+use bytes::Bytes;
 
 use super::{Registrar, Timer};
-use crate::handlespace::ElementKey;
+use crate::handlespace::{Element, ElementKey};
 use crate::ids::{AssocId, PeId, PoolHandle, ServerId};
 use crate::planted::{Bug, planted};
 use crate::time::Instant;
@@ -320,57 +320,57 @@ impl Registrar {
         receiver: ServerId,
         own_only: bool,
         after: Option<&(PoolHandle, PeId)>,
-    ) -> (Option<bytes::Bytes>, Option<(PoolHandle, PeId)>) {
+    ) -> (Option<Bytes>, Option<(PoolHandle, PeId)>) {
         let after = after.map(|(pool, id)| (pool.as_bytes(), *id));
+        if own_only {
+            self.fill_page(receiver, self.handlespace.owned_after(self.id, after))
+        } else {
+            self.fill_page(receiver, self.handlespace.elements_after(after))
+        }
+    }
+
+    /// A page of the first of the elements. What does not fit is neither looked for nor written, but for the first one.
+    fn fill_page(
+        &self,
+        receiver: ServerId,
+        keys: impl Iterator<Item = ElementKey>,
+    ) -> (Option<Bytes>, Option<(PoolHandle, PeId)>) {
         let dialect = self.config.dialect;
         let (bytes, count) = dialect.table_page();
-        let mut keys: SmallVec<[ElementKey; 128]> = SmallVec::new();
-        // One more than a page has, to see whether there is more.
-        if own_only {
-            keys.extend(self.handlespace.owned_after(self.id, after).take(count + 1));
-        } else {
-            keys.extend(self.handlespace.elements_after(after).take(count + 1));
-        }
-        let elements: Vec<_> = keys
-            .iter()
-            .filter_map(|key| self.handlespace.get(*key))
-            .map(|element| {
-                (
-                    element,
-                    element.to_wire(dialect.life_to_wire(element.life), true),
-                )
-            })
-            .collect();
-        let mut fitting = elements.len().min(count);
-        loop {
-            let page = &elements[..fitting];
-            let more = fitting < elements.len() && !planted(Bug::MoreForgotten);
-            let sent = match planted(Bug::PageLosesLast) && more {
-                true => &page[..page.len().saturating_sub(1).max(1)],
-                false => page,
-            };
-            let encoded = self.encode_page(receiver, more, sent);
-            if let Some(encoded) = encoded.filter(|encoded| encoded.len() <= bytes || fitting <= 1)
-            {
-                let last = page.last().filter(|_| more);
-                return (
-                    Some(encoded),
-                    last.map(|(element, _)| (element.pool.clone(), element.id)),
-                );
+        let mut page: Vec<(&Element, PoolElement<'_>)> = Vec::new();
+        let mut more = false;
+        let mut length = Pool::TABLE_HEADER;
+        for element in keys.filter_map(|key| self.handlespace.get(key)) {
+            let wire = element.to_wire(dialect.life_to_wire(element.life), true);
+            let last = page.last().map(|(last, _)| *last);
+            if last.is_none_or(|last| last.pool != element.pool) {
+                length += Pool::header(element.pool.as_bytes());
             }
-            if fitting == 0 {
-                return (None, None);
+            length += wire.encoded_len();
+            if last.is_some() && (length > bytes || page.len() >= count) {
+                more = !planted(Bug::MoreForgotten);
+                break;
             }
-            fitting /= 2;
+            page.push((element, wire));
         }
+        let sent = match planted(Bug::PageLosesLast) && more {
+            true => &page[..page.len().saturating_sub(1).max(1)],
+            false => &page,
+        };
+        let encoded = self.encode_page(receiver, more, sent);
+        let last = page.last().filter(|_| more && encoded.is_some());
+        (
+            encoded,
+            last.map(|(element, _)| (element.pool.clone(), element.id)),
+        )
     }
 
     fn encode_page(
         &self,
         receiver: ServerId,
         more: bool,
-        page: &[(&crate::handlespace::Element, PoolElement<'_>)],
-    ) -> Option<bytes::Bytes> {
+        page: &[(&Element, PoolElement<'_>)],
+    ) -> Option<Bytes> {
         let wire: Vec<_> = page.iter().map(|(_, wire)| *wire).collect();
         let mut pools: Vec<Pool<'_>> = Vec::new();
         let mut start = 0;
