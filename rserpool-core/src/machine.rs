@@ -16,7 +16,7 @@ use core::net::SocketAddr;
 
 use crate::ids::{AssocId, Ppid};
 use crate::time::Instant;
-use crate::wire::asap;
+use crate::wire::{Blocks, asap};
 
 /// A protocol machine: a registrar, a pool element or a pool user.
 ///
@@ -285,25 +285,32 @@ impl Data {
 
 /// The one ordered queue of a machine's actions.
 #[derive(Debug)]
-pub(crate) struct Actions<E>(VecDeque<Action<E>>);
+pub(crate) struct Actions<E> {
+    queue: VecDeque<Action<E>>,
+    /// Where messages are written.
+    pub(crate) blocks: Blocks,
+}
 
 impl<E> Actions<E> {
     pub(crate) fn new() -> Self {
-        Self(VecDeque::new())
+        Self {
+            queue: VecDeque::new(),
+            blocks: Blocks::default(),
+        }
     }
 
     pub(crate) fn pop(&mut self) -> Option<Action<E>> {
-        self.0.pop_front()
+        self.queue.pop_front()
     }
 
     pub(crate) fn connect(&mut self, ppid: Ppid, remote: Vec<SocketAddr>) {
-        self.0.push_back(Action::Connect { ppid, remote });
+        self.queue.push_back(Action::Connect { ppid, remote });
     }
 
     /// Sends an ASAP message on stream 0, as every implementation does, and with the PPID of ASAP (RFC 5352 §5). A message that
     /// cannot be encoded is none that this machine may make: its parts are capped where they come in.
     pub(crate) fn send_asap(&mut self, association: AssocId, message: &asap::Message<'_>) {
-        let Ok(bytes) = message.to_bytes() else {
+        let Ok(bytes) = message.cut_from(&mut self.blocks) else {
             debug_assert!(false, "a message of our own is too long");
             return;
         };
@@ -311,7 +318,7 @@ impl<E> Actions<E> {
     }
 
     pub(crate) fn send(&mut self, association: AssocId, ppid: Ppid, stream: u16, bytes: Bytes) {
-        self.0.push_back(Action::Send {
+        self.queue.push_back(Action::Send {
             association,
             ppid,
             stream,
@@ -328,7 +335,7 @@ impl<E> Actions<E> {
             unordered,
             bytes,
         } = data;
-        self.0.push_back(Action::Send {
+        self.queue.push_back(Action::Send {
             association,
             ppid,
             stream,
@@ -338,18 +345,18 @@ impl<E> Actions<E> {
     }
 
     pub(crate) fn announce(&mut self, ppid: Ppid, bytes: Bytes) {
-        self.0.push_back(Action::Announce { ppid, bytes });
+        self.queue.push_back(Action::Announce { ppid, bytes });
     }
 
     pub(crate) fn disconnect(&mut self, association: AssocId) {
-        self.0.push_back(Action::Disconnect { association });
+        self.queue.push_back(Action::Disconnect { association });
     }
 
     pub(crate) fn abort(&mut self, association: AssocId) {
-        self.0.push_back(Action::Abort { association });
+        self.queue.push_back(Action::Abort { association });
     }
 
     pub(crate) fn notify(&mut self, event: E) {
-        self.0.push_back(Action::Notify(event));
+        self.queue.push_back(Action::Notify(event));
     }
 }

@@ -281,7 +281,10 @@ where
                 }
                 Turn::Nothing => {}
             }
-            self.handle_timeouts();
+            // What has come is answered first: an acknowledgement and an answer to the same peer then go in one packet.
+            if deadline.is_some_and(|at| at <= self.clock.time) {
+                self.handle_timeouts();
+            }
         }
     }
 

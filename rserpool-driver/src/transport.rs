@@ -62,6 +62,17 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
+    /// The same for a queue in which it may stay for long. Short messages share their memory with others, which would stay as
+    /// well.
+    fn kept(&self) -> Self {
+        const SHORT: usize = 2048;
+        let mut kept = self.clone();
+        if kept.bytes.len() < SHORT {
+            kept.bytes = Bytes::copy_from_slice(&self.bytes);
+        }
+        kept
+    }
+
     /// What it costs to hold it, in bytes: many short ones cost more than they say.
     fn cost(&self) -> usize {
         const OVERHEAD: usize = 128;

@@ -48,6 +48,45 @@ fn every_fragment_carries_the_ppid_of_its_message() {
     assert!(fragments > 40);
 }
 
+/// The kinds of the chunks in each packet that a node has to send.
+fn packets(w: &mut World, node: usize) -> Vec<Vec<u8>> {
+    let transmits = core::iter::from_fn(|| w.nodes[node].stack.poll_transmit());
+    let kinds = |payload: &[u8]| {
+        assert!(payload.len() <= Config::default().mtu);
+        let packet = Packet::parse(payload).unwrap();
+        packet.chunks().map(|chunk| chunk.kind).collect()
+    };
+    transmits.map(|transmit| kinds(&transmit.payload)).collect()
+}
+
+/// RFC 9260 §6.10: control chunks stand before the data. §6.2: every second packet is acknowledged at once.
+#[test]
+fn an_answer_takes_the_acknowledgement_along() {
+    const FULL: usize = 1_300;
+    for (length, expected) in [
+        (100, &[&[kind::SACK, kind::DATA][..]][..]),
+        (FULL + 100, &[&[kind::DATA], &[kind::SACK, kind::DATA]]),
+    ] {
+        let mut w = World::new(2);
+        let (a, b) = w.connected();
+        w.run_ms(1_000);
+        let now = w.now;
+        for _ in 0..2 {
+            let asking = &mut w.nodes[0].stack;
+            asking.send(now, a, 0, 11, b"a question").unwrap();
+            let question = asking.poll_transmit().unwrap();
+            let from = w.nodes[0].udp;
+            w.nodes[1]
+                .stack
+                .handle_datagram(now, from, &question.payload);
+        }
+        let asked = &mut w.nodes[1].stack;
+        assert!(matches!(asked.poll_event(), Some(Event::Message { .. })));
+        asked.send(now, b, 0, 11, &vec![7; length]).unwrap();
+        assert_eq!(packets(&mut w, 1), expected);
+    }
+}
+
 #[test]
 fn two_hundred_large_messages_arrive_both_ways() {
     let mut w = World::new(2);

@@ -445,22 +445,22 @@ impl Registrar {
 
     /// The elements of a pool, and whether its changes are told; `None` without any.
     pub(super) fn encode_answer(
-        &self,
+        &mut self,
         pool_handle: &[u8],
         selected: &[ElementKey],
         accepted: bool,
     ) -> Option<Bytes> {
         let first = self.handlespace.get(*selected.first()?)?;
         let dialect = self.config.dialect;
-        let elements: SmallVec<[PoolElement<'_>; 8]> = selected
-            .iter()
-            .filter_map(|key| self.handlespace.get(*key))
-            .map(|element| element.to_wire(dialect.life_to_wire(element.life), false))
-            .collect();
+        let mut elements = emptied(core::mem::take(&mut self.answer));
+        let selected = selected.iter().filter_map(|key| self.handlespace.get(*key));
+        elements.extend(
+            selected.map(|element| element.to_wire(dialect.life_to_wire(element.life), false)),
+        );
         // The longest answer is 128 elements of 64 IPv6 addresses each, more than a message can hold: then the last ones are
         // left out, as if fewer had been asked for.
         let mut count = elements.len();
-        loop {
+        let bytes = loop {
             let message = Message::HandleResolutionResponse {
                 accepted,
                 pool_handle,
@@ -468,12 +468,14 @@ impl Registrar {
                 pool_elements: List::Slice(&elements[..count]),
                 error: None,
             };
-            match message.to_bytes() {
-                Ok(bytes) => return Some(bytes),
+            match message.cut_from(&mut self.actions.blocks) {
+                Ok(bytes) => break Some(bytes),
                 Err(_) if count > 1 => count /= 2,
-                Err(_) => return None,
+                Err(_) => break None,
             }
-        }
+        };
+        self.answer = emptied(elements);
+        bytes
     }
 
     fn refuse_resolution(&mut self, association: AssocId, pool_handle: &[u8], code: CauseCode) {
@@ -503,4 +505,11 @@ fn check_addresses(peer: &Peer, transport: &Transport<'_>) -> Result<(), Refusal
         return Ok(());
     }
     Err(Refusal::invalid(TransportBuf::from(transport).as_bytes()))
+}
+
+/// The same memory without anything in it, for elements that live for another time: what has the same size is collected in place.
+fn emptied<'a>(mut elements: Vec<PoolElement<'_>>) -> Vec<PoolElement<'a>> {
+    elements.clear();
+    let none = |_| unreachable!("it was emptied");
+    elements.into_iter().map(none).collect()
 }

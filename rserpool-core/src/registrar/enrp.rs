@@ -283,7 +283,7 @@ impl Registrar {
         }
     }
 
-    fn update_bytes(&self, action: UpdateAction, key: ElementKey) -> Option<Bytes> {
+    fn update_bytes(&mut self, action: UpdateAction, key: ElementKey) -> Option<Bytes> {
         if self.scope.servers.is_empty() {
             return None;
         }
@@ -303,7 +303,7 @@ impl Registrar {
                 pool_element: element.to_wire(life, !planted(Bug::UpdateWithoutTransport)),
             },
         };
-        message.to_bytes().ok()
+        message.cut_from(&mut self.actions.blocks).ok()
     }
 
     pub(super) fn answer_enrp(

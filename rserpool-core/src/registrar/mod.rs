@@ -44,6 +44,7 @@ use crate::machine::{Action, Actions, Input, Machine};
 use crate::rng::Rng;
 use crate::time::Instant;
 use crate::timers::Timers;
+use crate::wire::PoolElement;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Timer {
@@ -155,8 +156,9 @@ pub struct Registrar {
     timers: Timers<Timer>,
     actions: Actions<Event>,
     counters: Counters,
-    /// Room for the elements of an answer, kept between answers.
+    /// Room for the elements of an answer, kept between answers, and for how they are written.
     selected: Vec<ElementKey>,
+    answer: Vec<PoolElement<'static>>,
 }
 
 impl Registrar {
@@ -197,6 +199,7 @@ impl Registrar {
             actions: Actions::new(),
             counters: Counters::default(),
             selected: Vec::new(),
+            answer: Vec::new(),
         };
         registrar.start(now);
         registrar

@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use smallvec::SmallVec;
+use bytes::Bytes;
 
 use super::{Registrar, Timer};
 use crate::handlespace::{Element, ElementKey, Place};
@@ -315,65 +315,72 @@ impl Registrar {
     }
 
     /// The elements after `after` that fit into one message, and the place after the last of them where more are to come.
-    fn table_page<'a>(
-        &'a self,
+    fn table_page(
+        &self,
         receiver: ServerId,
         own_only: bool,
         after: Option<&Place>,
-    ) -> (Option<bytes::Bytes>, Option<Place>) {
+    ) -> (Option<Bytes>, Option<Place>) {
+        if own_only {
+            self.fill_page(receiver, self.handlespace.owned_after(self.id, after))
+        } else {
+            self.fill_page(receiver, self.handlespace.elements_after(after))
+        }
+    }
+
+    /// A page of the first of the elements. What does not fit is neither looked for nor written, but for the first one.
+    fn fill_page(
+        &self,
+        receiver: ServerId,
+        keys: impl Iterator<Item = ElementKey>,
+    ) -> (Option<Bytes>, Option<Place>) {
         let dialect = self.config.dialect;
         let (bytes, count) = dialect.table_page();
-        let mut keys: SmallVec<[ElementKey; 128]> = SmallVec::new();
-        // One more than a page has, to see whether there is more.
-        if own_only {
-            keys.extend(self.handlespace.owned_after(self.id, after).take(count + 1));
-        } else {
-            keys.extend(self.handlespace.elements_after(after).take(count + 1));
+        let mut page: Vec<(&Element, PoolElement<'_>)> = Vec::new();
+        let (mut last, mut more) = (None, false);
+        let mut length = Pool::TABLE_HEADER;
+        let elements = keys.filter_map(|key| Some((key, self.handlespace.get(key)?)));
+        for (key, element) in elements {
+            let wire = element.to_wire(dialect.life_to_wire(element.life), true);
+            let before = page.last().map(|(before, _)| *before);
+            if before.is_none_or(|before| before.pool != element.pool) {
+                length += Pool::header(element.pool.as_bytes());
+            }
+            length += wire.encoded_len();
+            if before.is_some() && (length > bytes || page.len() >= count) {
+                more = !planted(Bug::MoreForgotten);
+                break;
+            }
+            page.push((element, wire));
+            last = Some(key);
         }
-        let elements = keys.iter().filter_map(|key| self.handlespace.get(*key));
-        let to_wire = |element: &'a Element| {
-            let life = dialect.life_to_wire(element.life);
-            (element, element.to_wire(life, true))
+        let sent = match planted(Bug::PageLosesLast) && more {
+            true => &page[..page.len().saturating_sub(1).max(1)],
+            false => &page,
         };
-        let (elements, wire): (Vec<_>, Vec<_>) = elements.map(to_wire).unzip();
-        let mut fitting = elements.len().min(count);
-        loop {
-            let more = fitting < elements.len() && !planted(Bug::MoreForgotten);
-            let sent = match planted(Bug::PageLosesLast) && more {
-                true => fitting.saturating_sub(1).max(1),
-                false => fitting,
-            };
-            let encoded = self.encode_page(receiver, more, (&elements[..sent], &wire[..sent]));
-            if let Some(encoded) = encoded.filter(|encoded| encoded.len() <= bytes || fitting <= 1)
-            {
-                let last = keys[..fitting].last().filter(|_| more);
-                let after = last.and_then(|key| self.handlespace.place_after(*key));
-                return (Some(encoded), after);
-            }
-            if fitting == 0 {
-                return (None, None);
-            }
-            fitting /= 2;
-        }
+        let encoded = self.encode_page(receiver, more, sent);
+        let last = last.filter(|_| more && encoded.is_some());
+        let after = last.and_then(|key| self.handlespace.place_after(key));
+        (encoded, after)
     }
 
     fn encode_page(
         &self,
         receiver: ServerId,
         more: bool,
-        (elements, wire): (&[&Element], &[PoolElement<'_>]),
-    ) -> Option<bytes::Bytes> {
-        let mut rest = wire;
-        let pools = elements.chunk_by(|one, other| one.pool == other.pool);
-        let pools = pools.filter_map(|pool| {
-            let (these, others) = rest.split_at_checked(pool.len())?;
-            rest = others;
-            Some(Pool {
-                pool_handle: pool[0].pool.as_bytes(),
-                pool_elements: List::Slice(these),
-            })
-        });
-        let pools: SmallVec<[Pool<'_>; 8]> = pools.collect();
+        page: &[(&Element, PoolElement<'_>)],
+    ) -> Option<Bytes> {
+        let wire: Vec<_> = page.iter().map(|(_, wire)| *wire).collect();
+        let mut pools: Vec<Pool<'_>> = Vec::new();
+        let mut start = 0;
+        for group in page.chunk_by(|(one, _), (other, _)| one.pool == other.pool) {
+            let end = start + group.len();
+            pools.push(Pool {
+                pool_handle: group[0].0.pool.as_bytes(),
+                pool_elements: List::Slice(&wire[start..end]),
+            });
+            start = end;
+        }
         crate::wire::enrp::Message {
             sender: self.id,
             receiver,

@@ -400,6 +400,14 @@ impl Message<'_> {
         writer::fresh(|writer| self.write(writer))
     }
 
+    /// The same, in memory that is shared with other messages.
+    pub(crate) fn cut_from(
+        &self,
+        blocks: &mut writer::Blocks,
+    ) -> Result<bytes::Bytes, EncodeError> {
+        blocks.cut(|writer| self.write(writer))
+    }
+
     const fn flag(&self) -> bool {
         match *self {
             Self::RegistrationResponse { rejected: flag, .. }

@@ -29,6 +29,11 @@ pub struct PoolElement<'a> {
 }
 
 impl<'a> PoolElement<'a> {
+    /// How many bytes it is in a message, with its padding.
+    pub(crate) fn encoded_len(&self) -> usize {
+        write_to(&mut [], |writer| self.write(writer))
+    }
+
     /// Decodes the parameter. The first transport is the user's; a second one must be SCTP and is ASAP's.
     #[inline(always)]
     pub(crate) fn decode<W: Walk>(param: &Param<'a>, walk: &mut W) -> Result<Self, DecodeError> {
@@ -80,9 +85,8 @@ impl<'a> PoolElement<'a> {
 
     /// The parameter's bytes, for the information of an error cause.
     pub fn to_param(&self) -> Vec<u8> {
-        let write = |writer: &mut Writer<'_>| self.write(writer);
-        let mut bytes = alloc::vec![0; write_to(&mut [], write)];
-        write_to(&mut bytes, write);
+        let mut bytes = alloc::vec![0; self.encoded_len()];
+        write_to(&mut bytes, |writer| self.write(writer));
         bytes
     }
 }

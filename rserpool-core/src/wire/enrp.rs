@@ -70,6 +70,18 @@ pub struct Pool<'a> {
     pub pool_elements: List<'a, PoolElement<'a>>,
 }
 
+impl Pool<'_> {
+    /// The bytes of a table before its first pool.
+    pub(crate) const TABLE_HEADER: usize = 12;
+
+    /// The bytes of a pool before its first element.
+    pub(crate) fn header(pool_handle: &[u8]) -> usize {
+        writer::write_to(&mut [], |writer| {
+            writer.param(kind::POOL_HANDLE, pool_handle);
+        })
+    }
+}
+
 impl<'a> ListItem<'a> for Pool<'a> {
     /// A handle and the elements up to the next handle (RFC 5353 §2.3).
     fn next<W: Walk>(params: &mut Params<'a>, walk: &mut W) -> Result<Option<Self>, DecodeError> {
@@ -356,6 +368,14 @@ impl Message<'_> {
             return self.encode(&mut bytes).map(|()| bytes.freeze());
         }
         writer::fresh(|writer| self.write(writer))
+    }
+
+    /// The same, in memory that is shared with other messages.
+    pub(crate) fn cut_from(
+        &self,
+        blocks: &mut writer::Blocks,
+    ) -> Result<bytes::Bytes, EncodeError> {
+        blocks.cut(|writer| self.write(writer))
     }
 
     /// How many bytes a table that is to be sent needs, where its elements have one IPv4 address.

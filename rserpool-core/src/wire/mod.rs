@@ -40,6 +40,7 @@ pub use policy::{Policy, PolicyType};
 pub use reader::{Checked, Span, Unrecognized, Walk};
 pub use stream::{Deframer, FramingError, frame};
 pub use transport::{SctpTransport, Transport, TransportBuf, TransportUse};
+pub(crate) use writer::Blocks;
 pub use writer::Writer;
 
 /// The longest message: its length field has 16 bits.

@@ -149,15 +149,68 @@ pub(crate) fn append_about(
 pub(crate) fn fresh(write: impl Fn(&mut Writer<'_>)) -> Result<Bytes, EncodeError> {
     let mut room = [0; ROOM];
     let length = write_to(&mut room, &write);
-    if let Some(bytes) = room.get(..length) {
-        return Ok(Bytes::copy_from_slice(bytes));
+    match room.get(..length) {
+        Some(bytes) => Ok(Bytes::copy_from_slice(bytes)),
+        None => long(length, write),
     }
+}
+
+/// What `write` writes: `length` bytes, which are too many for a buffer that is there already.
+fn long(length: usize, write: impl Fn(&mut Writer<'_>)) -> Result<Bytes, EncodeError> {
     if length > super::MAX_MESSAGE {
         return Err(EncodeError { length });
     }
     let mut bytes = alloc::vec![0; length];
     write_to(&mut bytes, write);
     Ok(bytes.into())
+}
+
+/// Memory that the messages of a machine share. A block whose messages have all been sent and dropped is used again, so that
+/// nothing is allocated where they do not stay long; where they do, they have the block to themselves, and others get a new one.
+///
+/// A message that is kept for long, such as one that waits for a slow peer, keeps its block: blocks are small, and what is
+/// longer than one gets bytes of its own. How many messages can wait is bounded by those who hold them, whatever their length.
+#[derive(Debug, Default)]
+pub(crate) struct Blocks {
+    ring: [BytesMut; 8],
+    current: usize,
+}
+
+impl Blocks {
+    /// About 20 messages.
+    const SIZE: usize = 2048;
+
+    /// What `write` writes.
+    #[inline]
+    pub(crate) fn cut(&mut self, write: impl Fn(&mut Writer<'_>)) -> Result<Bytes, EncodeError> {
+        let mut room = [0; ROOM];
+        let length = write_to(&mut room, &write);
+        if length > Self::SIZE {
+            return long(length, write);
+        }
+        let block = self.with_room(length);
+        match room.get(..length) {
+            Some(bytes) => block.extend_from_slice(bytes),
+            None => {
+                block.put_bytes(0, length);
+                write_to(block, write);
+            }
+        }
+        Ok(block.split().freeze())
+    }
+
+    /// An empty block that has room for `length` bytes, at most [`Self::SIZE`]: the one of the last message, or else the one that
+    /// has not been used for the longest time.
+    fn with_room(&mut self, length: usize) -> &mut BytesMut {
+        if !self.ring[self.current].try_reclaim(length) {
+            self.current = (self.current + 1) % self.ring.len();
+            let oldest = &mut self.ring[self.current];
+            if !oldest.try_reclaim(Self::SIZE) {
+                *oldest = BytesMut::with_capacity(Self::SIZE);
+            }
+        }
+        &mut self.ring[self.current]
+    }
 }
 
 /// Most messages fit into this many bytes; those that do not are written twice.

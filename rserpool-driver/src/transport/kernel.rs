@@ -232,7 +232,12 @@ impl<R: Runtime> Kernel<R> {
             self.abort(association);
             return false;
         }
-        if known.outbound.push(message.clone()) {
+        let message = if known.outbound.cost > FEW {
+            message.kept()
+        } else {
+            message.clone()
+        };
+        if known.outbound.push(message) {
             self.ports[known.name.0].ready.push_back(association);
             self.sending.insert(known.name.0);
         }
@@ -513,6 +518,8 @@ impl<R: Runtime> Port<R> {
     }
 }
 
+/// What waits for an association beyond so many bytes may wait for long.
+const FEW: usize = 64 << 10;
 const EISCONN: i32 = 106;
 const EALREADY: i32 = 114;
 

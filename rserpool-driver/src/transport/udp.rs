@@ -158,7 +158,7 @@ impl<R: Runtime> Udp<R> {
                 self.abort(now, association);
                 return false;
             }
-            held.push(message.clone());
+            held.push(message.kept());
             return true;
         }
         match write(&mut self.stack, now, *id, message) {
@@ -167,7 +167,7 @@ impl<R: Runtime> Udp<R> {
             // those that were sent before it.
             Err(SendError::BufferFull | SendError::Closing | SendError::UnknownAssociation) => {
                 let held = self.held.entry(association).or_default();
-                held.push(message.clone());
+                held.push(message.kept());
                 true
             }
             Err(error) => {

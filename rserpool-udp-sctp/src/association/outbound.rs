@@ -1,6 +1,7 @@
 //! What leaves an association: handshake and shutdown chunks, and the engine's packets made fit for
 //! the wire.
 
+use alloc::vec::Vec;
 use bytes::Bytes;
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use crate::edge::ppid;
 use crate::edge::sack::{self, Sack};
 use crate::edge::shutdown::Repeat;
 use crate::event::Reason;
-use crate::packet::{Header, Packet, PacketBuilder, kind, single, tsn_after};
+use crate::packet::{HEADER_LEN, Header, Packet, PacketBuilder, kind, single, tsn_after};
 
 impl Association {
     pub(super) fn send_init(&self, context: &mut Context<'_>) {
@@ -78,24 +79,51 @@ impl Association {
             if packets.is_empty() {
                 return;
             }
-            for packet in packets {
-                self.put_on_wire(&packet, context);
-            }
+            self.put_on_wire(packets, context);
         }
     }
 
-    fn put_on_wire(&mut self, engine_packet: &Bytes, context: &mut Context<'_>) {
-        let Ok(packet) = Packet::parse_unchecked(engine_packet) else {
-            return;
+    /// The engine's packets, with an acknowledgement in the one that has room for it: the engine makes it last, and in a packet
+    /// of its own.
+    fn put_on_wire(&mut self, mut packets: Vec<Bytes>, context: &mut Context<'_>) {
+        if let [.., data, last] = &mut packets[..]
+            && is_sack(last)
+        {
+            // RFC 9260 §6.10: what controls stands before the data.
+            core::mem::swap(data, last);
+        }
+        let mtu = context.config.mtu;
+        let mut builder = PacketBuilder::new(self.header());
+        let mut late = false;
+        for packet in &packets {
+            let full = builder.len() + packet.len() > mtu + HEADER_LEN;
+            if !builder.is_empty() && (full || is_sack(packet)) {
+                let next = PacketBuilder::new(self.header());
+                let done = core::mem::replace(&mut builder, next);
+                context.transmit(self.udp, done.finish());
+            }
+            late |= self.translate(packet, mtu, &mut builder);
+        }
+        if !builder.is_empty() {
+            context.transmit(self.udp, builder.finish());
+        }
+        if late {
+            self.send_shutdown(context);
+        }
+    }
+
+    /// Makes the chunks of an engine's packet fit for the wire; true if a SHUTDOWN before it acknowledged less.
+    fn translate(&mut self, packet: &Bytes, mtu: usize, builder: &mut PacketBuilder) -> bool {
+        let Ok(packet) = Packet::parse_unchecked(packet) else {
+            return false;
         };
-        let mut builder = PacketBuilder::with_capacity(self.header(), engine_packet.len());
         let mut late = false;
         // RFC 9260 §9.2: while draining, nobody should wait for a delayed acknowledgement.
         let hurry = self.close_requested;
         for chunk in packet.chunks() {
             match chunk.kind {
                 kind::DATA => {
-                    if let Some(tsn) = self.outward.put(&chunk, hurry, &mut builder)
+                    if let Some(tsn) = self.outward.put(&chunk, hurry, builder)
                         && tsn_after(tsn, self.last_sent)
                     {
                         self.last_sent = tsn;
@@ -105,20 +133,15 @@ impl Association {
                     }
                 }
                 kind::SACK => {
-                    let room = context.config.mtu.saturating_sub(builder.len() + 16);
-                    if let Some(sack) = sack::outward(&chunk, room, &mut builder) {
+                    let room = mtu.saturating_sub(builder.len() + 16);
+                    if let Some(sack) = sack::outward(&chunk, room, builder) {
                         late = self.note_sack(sack);
                     }
                 }
                 _ => {}
             }
         }
-        if !builder.is_empty() {
-            context.transmit(self.udp, builder.finish());
-        }
-        if late {
-            self.send_shutdown(context);
-        }
+        late
     }
 
     /// Remembers what the peer was told; true if a SHUTDOWN before this one said less.
@@ -130,4 +153,8 @@ impl Association {
         self.owes_sack = false;
         newer && self.state == State::ShutdownSent
     }
+}
+
+fn is_sack(packet: &Bytes) -> bool {
+    packet.get(HEADER_LEN) == Some(&kind::SACK)
 }

@@ -141,3 +141,39 @@ fn what_is_missing_in_a_table_goes_in_portions() {
     script.presence(50, OWNER, 0x1234);
     assert_eq!(script.registrar.counters().downloads, downloads + 1);
 }
+
+#[test]
+fn a_table_goes_in_full_pages() {
+    // RFC 5353 §3.2.3
+    for dialect in [Dialect::Rfc, Dialect::Rsplib] {
+        let mut script = Script::with_peers(COUNT);
+        script.registrar.config.dialect = dialect;
+        let (most, count) = dialect.table_page();
+        let mut ids: Vec<u32> = Vec::new();
+        loop {
+            let own_only = false;
+            let request = MessageBody::HandleTableRequest { own_only };
+            script.enrp(70, ServerId(0), request);
+            let answers = sent(&script.actions());
+            let [(70, bytes)] = &answers[..] else {
+                panic!("one answer: {answers:?}");
+            };
+            let body = enrp::decode(bytes).expect("our own").message.body;
+            let MessageBody::HandleTableResponse { more, pools, .. } = body else {
+                panic!("{body:?}");
+            };
+            let elements = pools.iter().flat_map(|pool| pool.pool_elements);
+            let page: Vec<_> = elements.map(|element| element.id.0).collect();
+            ids.extend(&page);
+            assert!(bytes.len() <= most);
+            if !more {
+                break;
+            }
+            // One more would be too many, or too long.
+            let each = (bytes.len() - 12 - 4 - POOL.len()) / page.len();
+            assert!(page.len() == count || bytes.len() + each > most);
+        }
+        ids.sort_unstable();
+        assert!(ids.into_iter().eq(1..=u32::try_from(COUNT).expect("small")));
+    }
+}
