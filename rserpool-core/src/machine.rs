@@ -198,7 +198,8 @@ pub enum Action<E> {
         stream: u16,
         /// Whether it may overtake others, and be overtaken. A transport that cannot do so sends it in order.
         unordered: bool,
-        /// The message; never empty.
+        /// The message; never empty. A short one shares memory with others, 2 KiB in all, which stays as long as one of them does:
+        /// copy what waits for long.
         bytes: Bytes,
     },
     /// Send a datagram to the multicast group of a protocol.
