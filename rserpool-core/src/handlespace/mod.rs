@@ -173,6 +173,10 @@ impl Handlespace {
         let Some((element, note)) = self.elements.get_mut(key) else {
             return;
         };
+        if element.home == home {
+            // Walks count on it that who stays does not move up.
+            return;
+        }
         let handle = element.pool.as_bytes();
         let hash = self.hash_key.hash(handle);
         if let Some(pool) = self.pools.find_mut(hash, |pool| pool.is_named(handle)) {
