@@ -6,7 +6,7 @@ use core::task::{Context, Poll, ready};
 use std::io;
 use std::time::Instant;
 
-use rserpool_driver::{Interest, Runtime, Spawn, TcpStream, UdpSocket, Watched};
+use rserpool_driver::{Interest, Runtime, Spawn, TcpStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
@@ -24,7 +24,7 @@ use tokio::time::Sleep;
 pub enum Tokio {}
 
 impl Runtime for Tokio {
-    type Udp = Udp;
+    type Udp = udp::Udp;
     #[cfg(target_os = "linux")]
     type Sctp = sctp::Sctp;
     type Tcp = Tcp;
@@ -39,38 +39,6 @@ impl Runtime for Tokio {
 impl Spawn for Tokio {
     fn spawn(future: impl Future<Output = ()> + Send + 'static) {
         tokio::spawn(future);
-    }
-}
-
-/// A UDP socket.
-#[derive(Debug)]
-pub struct Udp(tokio::net::UdpSocket);
-
-impl Watched for Udp {
-    async fn ready(&self, interest: Interest) -> io::Result<()> {
-        self.0.ready(of(interest)).await.map(|_| ())
-    }
-}
-
-impl UdpSocket for Udp {
-    fn watch(socket: std::net::UdpSocket) -> io::Result<Self> {
-        tokio::net::UdpSocket::from_std(socket).map(Self)
-    }
-
-    fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        self.0.try_recv_from(buffer)
-    }
-
-    fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.try_recv(buffer)
-    }
-
-    fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_send(bytes)
-    }
-
-    fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
-        self.0.try_send_to(bytes, to)
     }
 }
 
@@ -136,6 +104,147 @@ fn of(interest: Interest) -> tokio::io::Interest {
         Interest::Readable => tokio::io::Interest::READABLE,
         Interest::Writable => tokio::io::Interest::WRITABLE,
         Interest::Either => tokio::io::Interest::READABLE | tokio::io::Interest::WRITABLE,
+    }
+}
+
+#[cfg(unix)]
+mod udp {
+    use core::future::poll_fn;
+    use core::net::SocketAddr;
+    use core::task::Poll;
+    use std::io;
+
+    use rserpool_driver::{Interest, UdpSocket, Watched};
+    use tokio::io::unix::AsyncFd;
+
+    /// A UDP socket. It is watched for what comes, and for room to send only while that is waited for: else each datagram that
+    /// has left would wake up the thread.
+    #[derive(Debug)]
+    pub struct Udp(AsyncFd<std::net::UdpSocket>);
+
+    impl Watched for Udp {
+        async fn ready(&self, interest: Interest) -> io::Result<()> {
+            if interest == Interest::Readable {
+                return self.0.readable().await.map(|_| ());
+            }
+            let room = watched(self.0.get_ref().try_clone()?, Interest::Writable)?;
+            poll_fn(|context| {
+                if interest == Interest::Either
+                    && let Poll::Ready(readable) = self.0.poll_read_ready(context)
+                {
+                    return Poll::Ready(readable.map(|_| ()));
+                }
+                room.poll_write_ready(context).map_ok(|_| ())
+            })
+            .await
+        }
+    }
+
+    impl UdpSocket for Udp {
+        fn watch(socket: std::net::UdpSocket) -> io::Result<Self> {
+            watched(socket, Interest::Readable).map(Self)
+        }
+
+        fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+            let readable = tokio::io::Interest::READABLE;
+            self.0.try_io(readable, |socket| socket.recv_from(buffer))
+        }
+
+        fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+            let readable = tokio::io::Interest::READABLE;
+            self.0.try_io(readable, |socket| socket.recv(buffer))
+        }
+
+        fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.get_ref().send(bytes)
+        }
+
+        fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
+            self.0.get_ref().send_to(bytes, to)
+        }
+    }
+
+    fn watched(
+        socket: std::net::UdpSocket,
+        interest: Interest,
+    ) -> io::Result<AsyncFd<std::net::UdpSocket>> {
+        #[expect(
+            deprecated,
+            reason = "its heir is unsafe, for types whose descriptor changes; this socket owns one as long as it lives"
+        )]
+        AsyncFd::with_interest(socket, super::of(interest))
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use futures_lite::future::poll_once;
+
+        use super::*;
+
+        #[tokio::test]
+        async fn a_socket_is_ready_for_what_it_is_watched_for() {
+            let [one, other] = [(); 2].map(|()| {
+                let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("loopback");
+                socket.set_nonblocking(true).expect("a socket");
+                let address = socket.local_addr().expect("bound");
+                (Udp::watch(socket).expect("a runtime"), address)
+            });
+            for interest in [Interest::Writable, Interest::Either] {
+                one.0.ready(interest).await.expect("there is room");
+            }
+            assert!(poll_once(one.0.ready(Interest::Readable)).await.is_none());
+            let mut buffer = [0; 2];
+            for interest in [Interest::Readable, Interest::Either] {
+                other.0.try_send_to(b"x", one.1).expect("there is room");
+                one.0.ready(interest).await.expect("it is there");
+                if interest == Interest::Readable {
+                    let received = one.0.try_recv_from(&mut buffer);
+                    assert_eq!(received.expect("it is there"), (1, other.1));
+                    let error = one.0.try_recv_from(&mut buffer).expect_err("no more");
+                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(not(unix))]
+mod udp {
+    use core::net::SocketAddr;
+    use std::io;
+
+    use rserpool_driver::{Interest, UdpSocket, Watched};
+
+    /// A UDP socket.
+    #[derive(Debug)]
+    pub struct Udp(tokio::net::UdpSocket);
+
+    impl Watched for Udp {
+        async fn ready(&self, interest: Interest) -> io::Result<()> {
+            self.0.ready(super::of(interest)).await.map(|_| ())
+        }
+    }
+
+    impl UdpSocket for Udp {
+        fn watch(socket: std::net::UdpSocket) -> io::Result<Self> {
+            tokio::net::UdpSocket::from_std(socket).map(Self)
+        }
+
+        fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+            self.0.try_recv_from(buffer)
+        }
+
+        fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.0.try_recv(buffer)
+        }
+
+        fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.try_send(bytes)
+        }
+
+        fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
+            self.0.try_send_to(bytes, to)
+        }
     }
 }
 
