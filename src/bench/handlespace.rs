@@ -12,6 +12,8 @@ use super::{HandlespaceArgs, Operation, table};
 
 /// A small handlespace is built so often in one run that this many operations of each kind are measured.
 const OPERATIONS: u32 = 20_000;
+/// The memory of this many elements is measured.
+const REMEMBERED: u32 = 100_000;
 /// Selections from one handlespace at most.
 const SELECTIONS: u32 = 100_000;
 
@@ -28,24 +30,25 @@ pub(super) fn run(work: &Workload, args: &HandlespaceArgs) -> impl Iterator<Item
     ledger.into_means()
 }
 
-/// The resident memory that a handlespace takes, with a timer for each element. It is the second one of this process: pages of the
-/// program itself come with the first one, which is small.
+/// The resident memory that handlespaces take, with a timer for each element: so many of them that the program itself, and what it
+/// has used before, do not count.
 pub(super) fn memory_per_element(work: &Workload) -> Option<f64> {
-    memory_of(work, 1)?;
-    Some(memory_of(work, work.elements)? as f64 / f64::from(work.elements))
+    let count = (REMEMBERED / work.elements).max(1);
+    let before = resident_memory()?;
+    let filled: Vec<_> = (0..count).map(|_| filled(work)).collect();
+    let after = resident_memory()?;
+    black_box(filled);
+    Some(after.saturating_sub(before) as f64 / f64::from(count * work.elements))
 }
 
-fn memory_of(work: &Workload, elements: u32) -> Option<u64> {
-    let before = resident_memory()?;
+fn filled(work: &Workload) -> (Handlespace, Timers<ElementKey>) {
     let mut handlespace = empty(work);
     let mut timers = Timers::new();
-    for number in 0..elements {
+    for number in 0..work.elements {
         let key = register(&mut handlespace, work, (number, 0));
         timers.set(key, deadline(number));
     }
-    let after = resident_memory()?;
-    black_box((handlespace, timers));
-    Some(after.saturating_sub(before))
+    (handlespace, timers)
 }
 
 fn empty(work: &Workload) -> Handlespace {
