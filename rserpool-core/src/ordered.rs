@@ -11,7 +11,6 @@
 //! of small nodes reads from it twice as often; and items that follow each other are beside each other.
 
 use alloc::vec::Vec;
-use core::ops::ControlFlow;
 
 use smallvec::SmallVec;
 
@@ -47,12 +46,6 @@ impl<K: Ord + Copy, V: Copy> Ordered<K, V> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
-    }
-
-    pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut V> {
-        let (number, place) = self.place(key);
-        let (_, value) = &mut self.blocks.get_mut(number)?.items[place.ok()?];
-        Some(value)
     }
 
     /// Adds an item; where one with this key is there, nothing changes, and its value is the answer.
@@ -120,17 +113,6 @@ impl<K: Ord + Copy, V: Copy> Ordered<K, V> {
         let mut blocks = self.blocks.get(number..).unwrap_or(&[]).iter();
         let items = blocks.next().map_or(&[][..], |block| &block.items[index..]);
         Iter { items, blocks }
-    }
-
-    /// Shows the values in the order of their keys to `visit`, to look at and to change, until it has seen enough.
-    pub(crate) fn visit(&mut self, mut visit: impl FnMut(&mut V) -> ControlFlow<()>) {
-        for block in &mut self.blocks {
-            for (_, value) in &mut block.items {
-                if visit(value).is_break() {
-                    return;
-                }
-            }
-        }
     }
 
     /// The number of the block that has the key or would have it, and where it is there or would be.
@@ -237,21 +219,12 @@ mod tests {
                 } else {
                     prop_assert_eq!(real.remove(key), model.remove(&key));
                 }
-                prop_assert_eq!(real.get_mut(key), model.get_mut(&key));
             }
             check(&real, &model);
             for place in places {
                 let after = model.range((Bound::Excluded(place), Bound::Unbounded));
                 prop_assert!(real.after(Some(place)).eq(after.map(|(key, value)| (*key, *value))));
             }
-            let mut left = 10;
-            real.visit(|value| {
-                *value += 1;
-                left -= 1;
-                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            });
-            model.values_mut().take(10).for_each(|value| *value += 1);
-            check(&real, &model);
             while let Some((key, value)) = model.pop_first() {
                 prop_assert_eq!(real.remove(key), Some(value));
                 prop_assert_eq!(real.remove(key), None);
