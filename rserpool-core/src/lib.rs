@@ -66,7 +66,6 @@ mod hashed;
 mod hunt;
 mod ids;
 mod machine;
-mod ordered;
 #[cfg(not(feature = "planted-bugs"))]
 #[expect(unreachable_pub, reason = "only the feature exports them")]
 mod planted;

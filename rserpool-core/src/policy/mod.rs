@@ -31,7 +31,9 @@
 
 mod random;
 mod ranked;
+mod ranks;
 mod round_robin;
+mod run;
 mod seats;
 mod weighted_random;
 mod weighted_round_robin;

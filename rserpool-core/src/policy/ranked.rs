@@ -14,10 +14,10 @@ use core::ops::ControlFlow;
 
 use smallvec::SmallVec;
 
+use super::ranks::Ranks;
 use super::seats::Seats;
-use crate::ordered::Ordered;
 
-/// Where a member stands, the lowest first: `base + selections * step`.
+/// Where a member stands, the lowest first, and how much higher with each selection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rank {
     base: u64,
@@ -37,48 +37,35 @@ impl Rank {
             step: load_degradation,
         }
     }
-
-    /// Those of the highest rank, which nobody reaches within 2^32 selections, are equals.
-    fn after(self, selections: u32) -> u64 {
-        self.base
-            .saturating_add(u64::from(selections) * u64::from(self.step))
-    }
 }
 
-/// Classes of equals by rank, each a circular list. Every operation is O(log n), a selection O(items), or with degradation
-/// O(items * log n).
+/// Classes of equals by rank, each a circular list. Every operation takes a few steps, a selection a few for each item.
 #[derive(Clone, Debug)]
 pub(super) struct Ranked<M> {
     seats: Seats<Standing<M>>,
+    /// By how much a selection raises who sits there. Seats behind the last one of anybody with a step are not there.
+    steps: Vec<u32>,
     /// The heads of the classes.
-    classes: Ordered<u64, u32>,
-    /// Whether anybody's rank ever grew with selections.
-    degrading: bool,
+    classes: Ranks,
 }
 
 #[derive(Clone, Debug)]
 struct Standing<M> {
     member: M,
-    rank: Rank,
-    /// The degradation counter (RFC 5356 §5.2.2).
-    selections: u32,
+    /// That of its registration, and a step more for each selection since then: with it the degradation counter of
+    /// RFC 5356 §5.2.2.
+    rank: u64,
     /// Its neighbours in the class, perhaps itself.
     previous: u32,
     next: u32,
-}
-
-impl<M> Standing<M> {
-    fn key(&self) -> u64 {
-        self.rank.after(self.selections)
-    }
 }
 
 impl<M: Copy> Ranked<M> {
     pub(super) fn new() -> Self {
         Self {
             seats: Seats::new(),
-            classes: Ordered::new(),
-            degrading: false,
+            steps: Vec::new(),
+            classes: Ranks::new(),
         }
     }
 
@@ -87,67 +74,130 @@ impl<M: Copy> Ranked<M> {
     }
 
     pub(super) fn insert(&mut self, member: M, rank: Rank) -> Option<u32> {
-        self.degrading |= rank.step > 0;
-        let standing = Standing {
+        let seat = self.seats.insert(Standing {
             member,
-            rank,
-            selections: 0,
+            rank: rank.base,
             previous: 0,
             next: 0,
-        };
-        let key = standing.key();
-        let seat = self.seats.insert(standing)?;
-        self.enter(key, seat);
+        })?;
+        self.set_step(seat, rank.step);
+        self.enter(rank.base, seat);
         Some(seat)
     }
 
     pub(super) fn update(&mut self, seat: u32, rank: Rank) -> bool {
-        self.degrading |= rank.step > 0;
-        self.change(seat, |standing| {
-            standing.rank = rank;
-            standing.selections = 0;
-        })
-        .is_some()
+        if self.seats.get(seat).is_none() {
+            return false;
+        }
+        self.set_step(seat, rank.step);
+        self.change(seat, rank.base);
+        true
     }
 
     pub(super) fn remove(&mut self, seat: u32) -> Option<M> {
         let standing = self.seats.remove(seat)?;
-        self.leave(standing.key(), seat, (standing.previous, standing.next));
+        self.leave(standing.rank, seat, (standing.previous, standing.next));
         Some(standing.member)
     }
 
     pub(super) fn select(&mut self, items: usize, selected: &mut Vec<M>) {
-        if self.degrading {
+        if !self.steps.is_empty() {
             return self.select_and_raise(items, selected);
         }
-        let mut left = items;
+        let Some(mut left) = items.checked_sub(1) else {
+            return;
+        };
         let seats = &self.seats;
         self.classes.visit(|head| {
             let first = *head;
-            let mut at = first;
-            while left > 0
+            let Some(standing) = seats.get(first) else {
+                return ControlFlow::Break(());
+            };
+            selected.push(standing.member);
+            *head = standing.next;
+            let mut at = standing.next;
+            while at != first
+                && left > 0
                 && let Some(standing) = seats.get(at)
             {
                 left -= 1;
                 selected.push(standing.member);
-                if at == first {
-                    *head = standing.next;
-                }
                 at = standing.next;
-                if at == first {
-                    return ControlFlow::Continue(());
-                }
             }
-            ControlFlow::Break(())
+            match left.checked_sub(1) {
+                Some(less) => left = less,
+                None => return ControlFlow::Break(()),
+            }
+            ControlFlow::Continue(())
         });
     }
 
-    /// The same where a selection moves members to other classes.
+    /// The same where a selection moves members to other classes. None joins its new class before all are selected, and then they
+    /// do so in the order of their selection.
     fn select_and_raise(&mut self, items: usize, selected: &mut Vec<M>) {
-        // What is selected moves on in the order in which it is selected. That begins with the first one whose rank changes.
-        let mut later: SmallVec<[(u32, bool); 8]> = SmallVec::new();
+        let before = selected.len();
+        let mut at = self.select_alone(items, selected);
+        let others = match items - (selected.len() - before) {
+            0 => Others::new(),
+            left => self.select_others(left, selected),
+        };
+        while let Some(standing) = self.seats.get(at) {
+            let (seat, rank) = (at, standing.rank);
+            at = standing.next;
+            self.enter(rank, seat);
+        }
+        for (seat, leads) in others {
+            let Some(standing) = self.seats.get(seat) else {
+                continue;
+            };
+            let rank = standing.rank;
+            let raised = rank.saturating_add(self.step(seat).into());
+            if raised != rank {
+                self.change(seat, raised);
+            } else if leads {
+                self.move_on(seat);
+            }
+        }
+    }
+
+    /// Selects the lowest as long as each is alone in its class and a selection raises it, the usual case. They have left their
+    /// classes and have their new ranks then. Answers with the first one, from which `next` leads to the others.
+    fn select_alone(&mut self, items: usize, selected: &mut Vec<M>) -> u32 {
+        let (mut first, mut last) = (NOBODY, NOBODY);
+        let (seats, steps) = (&mut self.seats, &self.steps);
+        for _ in 0..items {
+            let taken = self.classes.take_lowest_if(|seat| {
+                let (Some(standing), Some(step)) = (seats.get_mut(seat), steps.get(seat as usize))
+                else {
+                    return false;
+                };
+                let raised = standing.rank.saturating_add((*step).into());
+                if standing.next != seat || raised == standing.rank {
+                    return false;
+                }
+                standing.rank = raised;
+                standing.next = NOBODY;
+                selected.push(standing.member);
+                true
+            });
+            let Some(seat) = taken else {
+                break;
+            };
+            match seats.get_mut(last) {
+                Some(standing) => standing.next = seat,
+                None => first = seat,
+            }
+            last = seat;
+        }
+        first
+    }
+
+    /// Selects some more, whoever they are. Answers with those that a selection may move, and whether each was the head of others,
+    /// which moves on.
+    fn select_others(&mut self, items: usize, selected: &mut Vec<M>) -> Others {
+        let mut later = Others::new();
         let mut left = items;
-        let seats = &self.seats;
+        let (seats, steps) = (&self.seats, &self.steps);
         self.classes.visit(|head| {
             let first = *head;
             let mut at = first;
@@ -157,10 +207,9 @@ impl<M: Copy> Ranked<M> {
                 left -= 1;
                 selected.push(standing.member);
                 let leads = at == first && standing.next != first;
-                if standing.rank.step > 0 || (leads && !later.is_empty()) {
+                let step = steps.get(at as usize).copied().unwrap_or(0);
+                if step > 0 || leads {
                     later.push((at, leads));
-                } else if leads {
-                    *head = standing.next;
                 }
                 at = standing.next;
                 if at == first {
@@ -169,34 +218,40 @@ impl<M: Copy> Ranked<M> {
             }
             ControlFlow::Break(())
         });
-        for (seat, leads) in later {
-            let degrade = |standing: &mut Standing<M>| {
-                standing.selections = standing.selections.saturating_add(1);
-            };
-            if self.change(seat, degrade) == Some(false) && leads {
-                self.move_on(seat);
-            }
+        later
+    }
+
+    fn step(&self, seat: u32) -> u32 {
+        self.steps.get(seat as usize).copied().unwrap_or(0)
+    }
+
+    fn set_step(&mut self, seat: u32, step: u32) {
+        let seat = seat as usize;
+        if step > 0 && seat >= self.steps.len() {
+            self.steps.resize(seat + 1, 0);
+        }
+        if let Some(known) = self.steps.get_mut(seat) {
+            *known = step;
         }
     }
 
-    /// Changes what a member's rank comes from; where it has another one then, its turn is the last one there. Whether it has;
-    /// `None` where nobody sits there.
-    fn change(&mut self, seat: u32, change: impl FnOnce(&mut Standing<M>)) -> Option<bool> {
-        let standing = self.seats.get_mut(seat)?;
-        let before = standing.key();
-        change(standing);
-        let (key, neighbours) = (standing.key(), (standing.previous, standing.next));
-        if key != before {
+    /// Gives a member a rank; where it is another one, its turn is the last one there.
+    fn change(&mut self, seat: u32, rank: u64) {
+        let Some(standing) = self.seats.get_mut(seat) else {
+            return;
+        };
+        let (before, neighbours) = (standing.rank, (standing.previous, standing.next));
+        if rank != before {
+            standing.rank = rank;
             self.leave(before, seat, neighbours);
-            self.enter(key, seat);
+            self.enter(rank, seat);
         }
-        Some(key != before)
     }
 
     /// The next one is the head of the class, if this one was.
     fn move_on(&mut self, seat: u32) {
         if let Some(standing) = self.seats.get(seat)
-            && let Some(head) = self.classes.get_mut(standing.key())
+            && let Some(head) = self.classes.get_mut(standing.rank)
             && *head == seat
         {
             *head = standing.next;
@@ -204,24 +259,26 @@ impl<M: Copy> Ranked<M> {
     }
 
     /// Sits down before the head of a class.
-    fn enter(&mut self, key: u64, seat: u32) {
-        let next = self.classes.insert(key, seat).unwrap_or(seat);
-        let previous = match self.seats.get(next) {
-            Some(head) if next != seat => head.previous,
-            _ => seat,
-        };
-        self.join(previous, seat);
-        self.join(seat, next);
+    fn enter(&mut self, rank: u64, seat: u32) {
+        let head = self.classes.insert(rank, seat);
+        match head.and_then(|head| self.seats.get(head)) {
+            Some(standing) => {
+                let (previous, next) = (standing.previous, head.unwrap_or(seat));
+                self.join(previous, seat);
+                self.join(seat, next);
+            }
+            None => self.join(seat, seat),
+        }
     }
 
     /// Leaves a class, where it sits between these two.
-    fn leave(&mut self, key: u64, seat: u32, (previous, next): (u32, u32)) {
+    fn leave(&mut self, rank: u64, seat: u32, (previous, next): (u32, u32)) {
         if next == seat {
-            self.classes.remove(key);
+            self.classes.remove(rank);
             return;
         }
         self.join(previous, next);
-        if let Some(head) = self.classes.get_mut(key)
+        if let Some(head) = self.classes.get_mut(rank)
             && *head == seat
         {
             *head = next;
@@ -238,9 +295,16 @@ impl<M: Copy> Ranked<M> {
     }
 }
 
+/// Who moves after a selection, and whether it is the head of its class.
+type Others = SmallVec<[(u32, bool); 8]>;
+
+/// No seat.
+const NOBODY: u32 = u32::MAX;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::Rng;
     use alloc::string::String;
 
     fn next(order: &mut Ranked<char>, items: usize) -> String {
@@ -279,12 +343,50 @@ mod tests {
     #[test]
     fn ranks_do_not_overflow() {
         let mut order = Ranked::new();
-        let a = order
-            .insert('a', Rank::degrading(u32::MAX, u32::MAX))
-            .unwrap();
+        let highest = Rank {
+            base: u64::MAX - 1,
+            step: u32::MAX,
+        };
+        order.insert('a', highest);
         order.insert('b', Rank::degrading(0, u32::MAX));
-        order.change(a, |standing| standing.selections = u32::MAX);
         assert_eq!(next(&mut order, 2), "ba");
         assert_eq!(next(&mut order, 2), "ba");
+    }
+
+    /// Members in the order of their turns, sorted by rank at each selection: what the module says, word by word.
+    #[test]
+    fn as_a_list_that_is_sorted() {
+        let mut rng = Rng::from_seed([7; 32]);
+        let (mut order, mut list) = (Ranked::new(), Vec::new());
+        for member in 0..300 {
+            let step = [0, 40_000_000, 60_000_000][rng.index(3)];
+            // Those that nothing raises come late, for else there would soon be no others.
+            let base = (rng.index(100) + if step == 0 { 50 } else { 0 }) as u64 * 40_000_000;
+            order.insert(member, Rank { base, step });
+            list.push((base, step, member));
+        }
+        for _ in 0..4_000 {
+            let items = rng.index(9);
+            let mut selected = Vec::new();
+            order.select(items, &mut selected);
+            let mut sorted = list.clone();
+            sorted.sort_by_key(|(rank, ..)| *rank);
+            assert!(
+                sorted
+                    .iter()
+                    .take(items)
+                    .map(|(.., member)| *member)
+                    .eq(selected)
+            );
+            let rank = |place: usize| sorted.get(place).map(|(rank, ..)| *rank);
+            for (place, (_, step, member)) in sorted.iter().take(items).enumerate() {
+                let leads = place == 0 || rank(place - 1) != rank(place);
+                if *step > 0 || (leads && rank(place + 1) == rank(place)) {
+                    let at = list.iter().position(|(.., other)| other == member);
+                    let (rank, step, member) = list.remove(at.unwrap());
+                    list.push((rank + u64::from(step), step, member));
+                }
+            }
+        }
     }
 }
