@@ -59,7 +59,7 @@ impl Workload {
             home: HOME,
             life: Life::For(core::time::Duration::from_secs(300)),
             user_transport: Transport::Sctp(transport(1234)),
-            policy: self.policy(mix(number ^ version << 31)),
+            policy: self.policy(number ^ version << 31),
             asap_transport: Some(transport(4321)),
         }
     }
@@ -79,31 +79,32 @@ impl Workload {
         order
     }
 
-    fn policy(&self, random: u32) -> Policy<'static> {
+    fn policy(&self, number: u32) -> Policy<'static> {
+        let random = || mix(number);
         // One percent of the full load.
         let load_degradation = u32::MAX / 100;
         match self.policy {
             PolicyName::RoundRobin => Policy::RoundRobin,
             PolicyName::WeightedRoundRobin => Policy::WeightedRoundRobin {
-                weight: 1 + random % 10,
+                weight: 1 + random() % 10,
             },
             PolicyName::Random => Policy::Random,
             PolicyName::WeightedRandom => Policy::WeightedRandom {
-                weight: 1 + random % 100,
+                weight: 1 + random() % 100,
             },
             PolicyName::Priority => Policy::Priority {
-                priority: 1 + random % 10,
+                priority: 1 + random() % 10,
             },
-            PolicyName::LeastUsed => Policy::LeastUsed { load: random },
+            PolicyName::LeastUsed => Policy::LeastUsed { load: random() },
             PolicyName::LeastUsedDegradation => Policy::LeastUsedDegradation {
-                load: random,
+                load: random(),
                 load_degradation,
             },
             PolicyName::PriorityLeastUsed => Policy::PriorityLeastUsed {
-                load: random,
+                load: random(),
                 load_degradation,
             },
-            PolicyName::RandomizedLeastUsed => Policy::RandomizedLeastUsed { load: random },
+            PolicyName::RandomizedLeastUsed => Policy::RandomizedLeastUsed { load: random() },
         }
     }
 }

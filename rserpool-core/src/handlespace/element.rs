@@ -71,8 +71,8 @@ impl Element {
     /// Whether it has the two transports of a re-registration.
     #[inline]
     pub(super) fn has_transports(&self, element: &NewElement<'_>) -> (bool, bool) {
-        let same_asap = match (&self.asap_transport, element.asap_transport) {
-            (Some(kept), Some(sctp)) => kept.keeps(&Transport::Sctp(sctp)),
+        let same_asap = match (&self.asap_transport, &element.asap_transport) {
+            (Some(kept), Some(sctp)) => kept.keeps_sctp(sctp),
             (kept, sctp) => kept.is_none() && sctp.is_none(),
         };
         (

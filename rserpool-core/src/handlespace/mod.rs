@@ -366,10 +366,10 @@ impl Handlespace {
         let (previous_home, position) = (old.home, note.position);
         let same = old.has_transports(element);
         let changed = same != (true, true) || !old.has_values(element);
-        let mut moved = None;
         // Degradation begins anew with each registration.
         let counts = !matches!(old.policy, Policy::RoundRobin | Policy::Random);
         if changed || counts {
+            let mut moved = None;
             let policy = element.standard_policy()?;
             // Who has the transport and the policy type that it had is as consistent with its pool as it was. Most have, and the
             // pool is needed for nothing else then.
@@ -393,8 +393,8 @@ impl Handlespace {
             if changed {
                 old.replace(element, policy, same);
             }
+            self.settle(moved, position);
         }
-        self.settle(moved, position);
         let outcome = RegisterOutcome::Updated {
             previous_home,
             changed,
