@@ -3,14 +3,14 @@
 //! The questions carry the server identifier 0: a registrar answers them, and does not take the one who asks for a peer that
 //! would have to acknowledge anything.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::Write;
 
 use clap::Args;
 use rserpool_core::wire::enrp::{self, MessageBody};
-use rserpool_core::{Action, AssocId, Input, Instant, Machine, PoolHandle, Ppid, ServerId};
+use rserpool_core::{Action, AssocId, Input, Instant, Machine, PeId, PoolHandle, Ppid, ServerId};
 use serde_json::{Value, json};
 
 use crate::common::{Address, Failure, Output, ScopeArgs, bind, finish, local_for};
@@ -38,8 +38,8 @@ struct View {
     id: ServerId,
     checksum: Option<u16>,
     servers: Vec<Value>,
-    /// The pools in the registrar's order, with their elements.
-    pools: Vec<(PoolHandle, Vec<Value>)>,
+    /// The pools with their elements by identifier. The registrar's order means nothing, and what came may come again.
+    pools: BTreeMap<PoolHandle, BTreeMap<PeId, Value>>,
 }
 
 /// The machine that asks: presence, list, table page by page.
@@ -112,13 +112,9 @@ impl Viewer {
                     return self.fail("the registrar refuses to show its table");
                 }
                 for pool in pools {
-                    let handle = PoolHandle::from(pool.pool_handle);
-                    let elements = pool.pool_elements.iter().map(|one| message::element(&one));
-                    match self.view.pools.last_mut() {
-                        // A pool may go on in the next page.
-                        Some((last, known)) if *last == handle => known.extend(elements),
-                        _ => self.view.pools.push((handle, elements.collect())),
-                    }
+                    let known = self.view.pools.entry(pool.pool_handle.into()).or_default();
+                    let elements = pool.pool_elements.iter();
+                    known.extend(elements.map(|one| (one.id, message::element(&one))));
                 }
                 if more {
                     self.ask(MessageBody::HandleTableRequest { own_only: false });
@@ -194,6 +190,7 @@ fn print(args: &DumpArgs, view: &View) -> Result<(), Failure> {
             .pools
             .iter()
             .map(|(handle, elements)| {
+                let elements: Vec<_> = elements.values().collect();
                 json!({ "pool_handle": handle.to_string(), "pool_elements": elements })
             })
             .collect();
@@ -206,13 +203,13 @@ fn print(args: &DumpArgs, view: &View) -> Result<(), Failure> {
         writeln!(stdout, "{dump}")?;
         return Ok(());
     }
-    let elements: usize = view.pools.iter().map(|(_, elements)| elements.len()).sum();
     writeln!(
         stdout,
-        "registrar {}: {} peers, {} pools, {elements} elements",
+        "registrar {}: {}, {}, {}",
         view.id,
-        view.servers.len(),
-        view.pools.len(),
+        number(view.servers.len(), "peer"),
+        number(view.pools.len(), "pool"),
+        number(view.pools.values().map(BTreeMap::len).sum(), "element"),
     )?;
     for server in &view.servers {
         let id = server["id"].as_u64().and_then(|id| u32::try_from(id).ok());
@@ -221,28 +218,38 @@ fn print(args: &DumpArgs, view: &View) -> Result<(), Failure> {
         writeln!(
             stdout,
             "peer {id} at {} port {}",
-            transport["addresses"], transport["port"]
+            addresses(transport),
+            transport["port"]
         )?;
     }
     for (handle, elements) in &view.pools {
         writeln!(stdout, "pool {handle}")?;
-        for element in elements {
-            let number = |key: &str| {
-                let value = element[key].as_u64().and_then(|id| u32::try_from(id).ok());
-                ServerId(value.unwrap_or_default())
-            };
+        for (id, element) in elements {
+            let home = element["home_id"].as_u64();
+            let home = home.and_then(|id| u32::try_from(id).ok());
             let transport = &element["user_transport"];
             writeln!(
                 stdout,
-                "  element {}  home {}  {} {} port {}  {}",
-                number("id"),
-                number("home_id"),
+                "  element {id}  home {}  {} {} port {}  {}",
+                ServerId(home.unwrap_or_default()),
                 transport["protocol"].as_str().unwrap_or_default(),
-                transport["addresses"],
+                addresses(transport),
                 transport["port"],
                 crate::resolve::policy_values(&element["policy"]),
             )?;
         }
     }
     Ok(())
+}
+
+/// So many of them: `1 pool`, `2 pools`.
+fn number(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
+fn addresses(transport: &Value) -> String {
+    let addresses = transport["addresses"].as_array().into_iter().flatten();
+    let addresses: Vec<_> = addresses.filter_map(Value::as_str).collect();
+    addresses.join(",")
 }

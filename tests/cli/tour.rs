@@ -76,6 +76,39 @@ fn resolve_shows_the_pool() {
 }
 
 #[test]
+fn a_registrar_shows_what_it_knows_in_order() {
+    let scope = Scope::new();
+    let registrar = scope.registrar();
+    let elements = [("b", "2"), ("a", "3"), ("a", "1")];
+    let _elements = elements
+        .map(|(pool, id)| scope.element(&["--pool", pool, "--echo", "--id", id, "--port", "5000"]));
+    let dump = scope.run(&["dump", "127.0.0.1"], b"");
+    assert_eq!(dump.status, Some(0), "{}", dump.stderr);
+    let dump = String::from_utf8(dump.stdout).expect("a table is text");
+    let lines: Vec<_> = dump.lines().map(str::trim).collect();
+    assert!(
+        lines[0].ends_with(": 0 peers, 2 pools, 3 elements"),
+        "{dump}"
+    );
+    let rest = [
+        "pool a",
+        "element 0x00000001",
+        "element 0x00000003",
+        "pool b",
+        "element 0x00000002",
+    ];
+    let begins = |(line, begin): (&&str, &&str)| line.starts_with(*begin);
+    assert!(lines[1..].iter().zip(&rest).all(begins), "{dump}");
+    assert_eq!(lines.len(), 1 + rest.len());
+    assert!(lines[3].contains("SCTP 127.0.0.3 port 5000"), "{dump}");
+    let json = scope.run(&["dump", "127.0.0.1", "--output", "json"], b"");
+    let view: Value = serde_json::from_slice(&json.stdout).expect("one JSON object");
+    assert_eq!(view["pools"][0]["pool_elements"][1]["id"], 3);
+    registrar.signal("TERM");
+    assert_eq!(registrar.wait().0, Some(0));
+}
+
+#[test]
 fn a_registrar_is_asked_over_tcp() {
     let scope = Scope::new();
     let registrar = scope.start(&["registrar", "--tcp", scope.port()]);
