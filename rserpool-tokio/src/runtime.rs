@@ -111,7 +111,9 @@ fn of(interest: Interest) -> tokio::io::Interest {
 mod udp {
     use core::future::poll_fn;
     use core::net::SocketAddr;
+    use core::pin::pin;
     use core::task::Poll;
+    use core::time::Duration;
     use std::io;
 
     use rserpool_driver::{Interest, UdpSocket, Watched};
@@ -122,21 +124,39 @@ mod udp {
     #[derive(Debug)]
     pub struct Udp(AsyncFd<std::net::UdpSocket>);
 
-    impl Watched for Udp {
-        async fn ready(&self, interest: Interest) -> io::Result<()> {
-            if interest == Interest::Readable {
-                return self.0.readable().await.map(|_| ());
-            }
-            let room = watched(self.0.get_ref().try_clone()?, Interest::Writable)?;
+    impl Udp {
+        /// Waits for room by a second watch of the socket, or for something to come. Where the process has no descriptor left for
+        /// the second one, it is time to try again soon.
+        async fn room(
+            &self,
+            interest: Interest,
+            room: io::Result<AsyncFd<std::net::UdpSocket>>,
+        ) -> io::Result<()> {
+            const SOON: Duration = Duration::from_millis(10);
+            let mut soon = pin!(tokio::time::sleep(SOON));
             poll_fn(|context| {
                 if interest == Interest::Either
                     && let Poll::Ready(readable) = self.0.poll_read_ready(context)
                 {
                     return Poll::Ready(readable.map(|_| ()));
                 }
-                room.poll_write_ready(context).map_ok(|_| ())
+                match &room {
+                    Ok(room) => room.poll_write_ready(context).map_ok(|_| ()),
+                    Err(_) => soon.as_mut().poll(context).map(Ok),
+                }
             })
             .await
+        }
+    }
+
+    impl Watched for Udp {
+        async fn ready(&self, interest: Interest) -> io::Result<()> {
+            if interest == Interest::Readable {
+                return self.0.readable().await.map(|_| ());
+            }
+            let room = self.0.get_ref().try_clone();
+            let room = room.and_then(|socket| watched(socket, Interest::Writable));
+            self.room(interest, room).await
         }
     }
 
@@ -192,6 +212,9 @@ mod udp {
             for interest in [Interest::Writable, Interest::Either] {
                 one.0.ready(interest).await.expect("there is room");
             }
+            let none_left = Err(io::ErrorKind::Other.into());
+            let soon = one.0.room(Interest::Either, none_left).await;
+            soon.expect("another attempt");
             assert!(poll_once(one.0.ready(Interest::Readable)).await.is_none());
             let mut buffer = [0; 2];
             for interest in [Interest::Readable, Interest::Either] {
