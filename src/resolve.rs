@@ -140,7 +140,7 @@ pub(crate) async fn answer(
                 policy, elements, ..
             }) => return Ok((policy, elements)),
             Some(Event::ResolveFailed { error, .. }) => {
-                return Err(unresolved(client, pool, &error));
+                return Err(unresolved(client, pool, &error, "--echo"));
             }
             Some(_) => {}
             None => return Err(Failure::socket()),
@@ -148,15 +148,20 @@ pub(crate) async fn answer(
     }
 }
 
-/// Why there is no answer about the pool, and what to do.
-pub(crate) fn unresolved(client: &ClientArgs, pool: &PoolHandle, error: &ResolveError) -> Failure {
+/// Why there is no answer about the pool, and what to do; `service` is an option of elements that would be of use.
+pub(crate) fn unresolved(
+    client: &ClientArgs,
+    pool: &PoolHandle,
+    error: &ResolveError,
+    service: &str,
+) -> Failure {
     Failure::failed(match error {
         ResolveError::Timeout => client.no_registrar(),
         ResolveError::Refused(causes)
             if causes.is_empty() || *causes == [CauseCode::UNKNOWN_POOL_HANDLE] =>
         {
             format!(
-                "there is no pool {pool}: start an element with 'rserpool element --pool {pool} --echo'"
+                "there is no pool {pool}: start an element with 'rserpool element --pool {pool} {service}'"
             )
         }
         error => format!("cannot resolve pool {pool}: {error}"),

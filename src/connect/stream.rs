@@ -50,7 +50,7 @@ async fn talk(args: &ConnectArgs, user: &PoolUser) -> Result<(), Failure> {
     user.resolve(pool.clone())
         .await
         .map_err(|error| match error {
-            ResolveError::Failed(error) => unresolved(&args.client, &pool, &error),
+            ResolveError::Failed(error) => unresolved(&args.client, &pool, &error, "--tcp PORT"),
             _ => Failure::socket(),
         })?;
     let session = user

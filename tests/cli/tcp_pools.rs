@@ -58,7 +58,7 @@ fn a_pool_of_another_kind_or_none_is_said() {
     );
     connect(
         "web",
-        "there is no pool web: start an element with 'rserpool element --pool web --echo'",
+        "there is no pool web: start an element with 'rserpool element --pool web --tcp PORT'",
     );
     let _nobody = register(&scope, nobody());
     connect(
