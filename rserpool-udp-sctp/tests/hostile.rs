@@ -97,13 +97,17 @@ fn messages_before_an_abort_are_delivered_first() {
     ));
 }
 
+fn send_abort(w: &mut World, p: &Puppet, tag: u32, flags: u8) {
+    let mut b = PacketBuilder::new(Header { tag, ..p.header() });
+    b.chunk(kind::ABORT, flags, &[]);
+    w.inject(p.udp, 0, &b.finish());
+}
+
 #[test]
 fn abort_with_the_t_bit_counts_with_the_peers_tag_only() {
     let (mut w, p) = puppet();
     let abort = |w: &mut World, tag, flags| {
-        let mut b = PacketBuilder::new(Header { tag, ..p.header() });
-        b.chunk(kind::ABORT, flags, &[]);
-        w.inject(p.udp, 0, &b.finish());
+        send_abort(w, &p, tag, flags);
         w.down(0).len()
     };
     assert_eq!(abort(&mut w, 0x1122_3344, 0), 0);
@@ -394,6 +398,23 @@ fn a_shutdown_of_the_peer_is_finished_even_if_its_last_word_is_lost() {
     p.send(&mut w, 0, kind::SHUTDOWN, 0, &cumulative_of(&p));
     w.run_ms(5_000);
     assert_eq!(w.down(0).len(), 1, "bounded");
+}
+
+#[test]
+fn a_peer_that_is_gone_after_its_shutdown_has_closed() {
+    for (flags, expected) in [(T_BIT, Reason::Closed), (0, Reason::Aborted)] {
+        let (mut w, p) = puppet();
+        let cumulative = cumulative_of(&p);
+        p.send(&mut w, 0, kind::SHUTDOWN, 0, &cumulative);
+        assert!(p.take(&mut w, kind::SHUTDOWN_ACK).is_some());
+        let tag = if flags == T_BIT {
+            0x1122_3344
+        } else {
+            p.peer_tag
+        };
+        send_abort(&mut w, &p, tag, flags);
+        assert_eq!(w.down(0)[0].1, expected);
+    }
 }
 
 fn cumulative_of(p: &Puppet) -> [u8; 4] {

@@ -285,6 +285,9 @@ impl Association {
             State::CookieWait | State::CookieEchoed(_) => {
                 End::ConnectFailed(ConnectFailure::Refused)
             }
+            // Everything has been acknowledged, and the peer has no association any more: SHUTDOWN COMPLETE was its last word, and
+            // it says so to something else that came late.
+            State::ShutdownAckSent if chunk.flags & T_BIT != 0 => End::Disconnected(Reason::Closed),
             _ => End::Disconnected(Reason::Aborted),
         });
     }
